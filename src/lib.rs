@@ -1,0 +1,10 @@
+//! candlewick keeps OHLCV candles and trades of many exchanges complete, exact and up to date.
+//!
+//! For every series it was told to keep, it holds every candle, final and equal to the exchange's
+//! own, or says which are missing, since when and why; and it heals what can be healed without
+//! being asked.
+
+pub mod clock;
+pub mod exchange;
+pub mod market;
+pub mod transport;

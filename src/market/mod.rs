@@ -1,0 +1,18 @@
+//! Domain values: symbols, timeframes, bucket grids, candles, trades, coverage and aggregation. Pure.
+//!
+//! Nothing here does I/O, reads a clock or knows an exchange by name.
+
+pub mod aggregate;
+pub mod candle;
+pub mod coverage;
+pub mod grid;
+pub mod symbol;
+pub mod timeframe;
+pub mod trade;
+
+pub use candle::{Candle, FinalCandle, Rule, Source};
+pub use coverage::{Span, SpanSet};
+pub use grid::{Anchors, Grid, Session, WeekStart};
+pub use symbol::Symbol;
+pub use timeframe::Timeframe;
+pub use trade::{Side, Trade, TradeId};

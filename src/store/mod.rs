@@ -1,0 +1,326 @@
+//! The store: what is wanted, what is held, and the ledger that proves it. A contract, not a database.
+//!
+//! [`Store`] has the same semantics on every backend; `store::conformance` is the suite that proves
+//! it. Promises: candles and the coverage they prove are one transaction; writes are idempotent;
+//! precedence decides which value stays; a changed final candle is a counted revision; after every
+//! write the intervals of a series tile its extent without hole or overlap.
+//!
+//! Does not decide what to fetch and does not know venues.
+
+pub mod rows;
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::market::{Candle, FinalCandle, Span, Symbol, Timeframe, Trade};
+
+pub use rows::{
+    AnchorsRow, CandleSource, CommandRow, ExchangeMode, ExchangeRow, NewSymbol, SeriesRow, StatusRow, StoredCandle,
+    SymbolChange, SymbolRow, SymbolState,
+};
+
+/// Key of a series row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeriesId(pub i64);
+
+/// Key of a symbol row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SymbolId(pub i64);
+
+/// The state of a stretch of a series' time line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Coverage {
+    /// Every bucket has its final row or is proven empty.
+    Complete {
+        /// REST has confirmed it.
+        verified: bool,
+    },
+    /// A known gap.
+    Missing {
+        /// Why: `not_fetched`, `disconnected`, `late_bar`, ...
+        reason: String,
+        /// Reads that brought nothing so far.
+        attempts: u32,
+        /// Not to be asked for before this.
+        next_attempt_at: Option<DateTime<Utc>>,
+    },
+    /// The venue does not have it.
+    Unavailable {
+        /// Why, in a word (`too_old`, `before_listing`, `venue_hole`), and after a colon the methods tried.
+        reason: String,
+    },
+}
+
+impl Coverage {
+    /// A gap nobody has tried to fill yet.
+    pub fn missing(reason: &str) -> Coverage {
+        Coverage::Missing { reason: reason.to_owned(), attempts: 0, next_attempt_at: None }
+    }
+}
+
+/// One interval of a series' ledger. Intervals of a series never overlap; neighbours equal in
+/// state, reason and verified are merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// The stretch, on bucket borders.
+    pub span: Span,
+    /// Its state.
+    pub coverage: Coverage,
+}
+
+/// A statement about a stretch of the ledger. How it meets what is there:
+/// `Complete` replaces `Missing` and `Unavailable`, and `verified` is never lost to an unverified
+/// `Complete`; `Missing` and `Unavailable` replace each other but never `Complete`;
+/// `Unverify` turns complete stretches into unverified ones and touches nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerChange {
+    /// States the coverage of a stretch.
+    Set(Span, Coverage),
+    /// What was complete there is to be read again by REST.
+    Unverify(Span),
+}
+
+/// Everything one sender wants written for one series, applied in one transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesChange {
+    /// The series.
+    pub series: SeriesId,
+    /// Final candles, any order; the last of equal open times wins.
+    pub candles: Vec<FinalCandle>,
+    /// Ledger statements, applied in order.
+    pub ledger: Vec<LedgerChange>,
+    /// The stretch that must be tiled afterwards: holes inside become `Missing { reason }`, and
+    /// `observed_until` moves forward to its end.
+    pub extent: Option<(Span, &'static str)>,
+    /// The current state of the open bucket, replaced in place.
+    pub forming: Option<Candle>,
+}
+
+impl SeriesChange {
+    /// A change that does nothing yet.
+    pub fn new(series: SeriesId) -> SeriesChange {
+        SeriesChange { series, candles: Vec::new(), ledger: Vec::new(), extent: None, forming: None }
+    }
+}
+
+/// Trades of one symbol with the ledger statements they prove.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TradesChange {
+    /// The symbol.
+    pub symbol: SymbolId,
+    /// Trades, any order; known ids are left alone.
+    pub trades: Vec<Trade>,
+    /// Id ranges `[from, to]` (inclusive) now known to be complete.
+    pub complete_ids: Vec<(u64, u64)>,
+    /// For venues without dense ids: stretches of time now complete.
+    pub complete_spans: Vec<Span>,
+}
+
+/// One transaction.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct WriteBatch {
+    /// Changes of series, each series at most once.
+    pub series: Vec<SeriesChange>,
+    /// Changes of trades, each symbol at most once.
+    pub trades: Vec<TradesChange>,
+}
+
+/// A final value that changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Revision {
+    /// The row as it was.
+    pub old: StoredCandle,
+    /// The row as it is now.
+    pub new: FinalCandle,
+}
+
+/// What became of one [`SeriesChange`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SeriesOutcome {
+    /// Rows that were not there before.
+    pub inserted: u64,
+    /// Rows equal to what was stored (possibly with a stronger source now).
+    pub unchanged: u64,
+    /// Rows weaker or older than what was stored, and different: left out.
+    pub outranked: u64,
+    /// Final values that changed.
+    pub revisions: Vec<Revision>,
+    /// `series.last_sequence` afterwards.
+    pub last_sequence: i64,
+}
+
+/// Why the store could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The URL names no backend or cannot be read.
+    #[error("bad database URL {url:?}: {message}; write sqlite://PATH (sqlite://candlewick.db)")]
+    Url {
+        /// The URL, credentials removed.
+        url: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The database cannot be opened or reached now.
+    #[error("cannot open {url}: {message}")]
+    Unavailable {
+        /// The URL, credentials removed.
+        url: String,
+        /// The cause.
+        message: String,
+    },
+    /// Somebody else holds a lock; waiting may help.
+    #[error("the database is locked by another program; close it or wait ({0})")]
+    Locked(String),
+    /// No space left.
+    #[error("no space left for the database; free some and nothing is lost ({0})")]
+    Full(String),
+    /// The database or its folder cannot be written.
+    #[error("the database is read-only; check its permissions and those of its folder ({0})")]
+    ReadOnly(String),
+    /// Another collector is running on this database.
+    #[error("another collector holds this database ({holder}); stop it first, or use another --database")]
+    Held {
+        /// Who, as written in the lock.
+        holder: String,
+    },
+    /// The schema has migrations this program does not know.
+    #[error("the database has schema version {found}, this program knows up to {known}; use a newer candlewick")]
+    NewerSchema {
+        /// Newest migration found.
+        found: String,
+        /// Newest migration known.
+        known: String,
+    },
+    /// The schema is older than this program needs.
+    #[error("the database lacks {pending} migration(s); run `candlewick migrate`")]
+    OlderSchema {
+        /// How many are pending.
+        pending: usize,
+    },
+    /// The file is no database, or a broken one.
+    #[error("the database is damaged or not a database: {0}")]
+    Corrupt(String),
+    /// One change of the batch can never be stored.
+    #[error("the database refused the data: {0}")]
+    Refused(String),
+    /// A row that this program cannot read.
+    #[error("unreadable row in {table}: {message}")]
+    Row {
+        /// The table.
+        table: &'static str,
+        /// What is wrong, with the key of the row.
+        message: String,
+    },
+}
+
+impl StoreError {
+    /// True when the same write may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            StoreError::Unavailable { .. } | StoreError::Locked(_) | StoreError::Full(_) | StoreError::ReadOnly(_)
+        )
+    }
+}
+
+/// Held while a collector (or a command that writes data) works on a database; released on drop.
+pub trait CollectorLock: Send + Debug {}
+
+/// How candles are chosen by [`Store::candles`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CandleQuery {
+    /// Open times inside this span.
+    pub span: Span,
+    /// At most so many rows, the newest ones when `newest_first` is set.
+    pub limit: Option<u32>,
+    /// Which end a limit keeps. Rows always come oldest first.
+    pub newest_first: bool,
+}
+
+/// A database that keeps the promise. One instance serves one process; it is cheap to share.
+#[async_trait]
+pub trait Store: Send + Sync + Debug + 'static {
+    /// The database's URL without credentials.
+    fn url(&self) -> &str;
+
+    /// Takes the one-collector lock.
+    ///
+    /// # Errors
+    /// [`StoreError::Held`] with the holder's own words.
+    async fn lock_collector(&self, holder: &str) -> Result<Box<dyn CollectorLock>, StoreError>;
+
+    // --- what to collect ---------------------------------------------------------------------
+
+    /// A number that changes whenever `exchanges` or `symbols` change in a way a collector must
+    /// notice, whoever changed them.
+    async fn settings_version(&self) -> Result<i64, StoreError>;
+
+    /// All exchanges, by name.
+    async fn exchanges(&self) -> Result<Vec<ExchangeRow>, StoreError>;
+
+    /// Creates the exchange, or changes its settings (mode, URLs, enabled); bans are left alone.
+    async fn put_exchange(&self, row: &ExchangeRow) -> Result<(), StoreError>;
+
+    /// Remembers until when the venue has locked us out; survives restarts.
+    async fn set_blocked_until(&self, exchange: &str, until: Option<DateTime<Utc>>) -> Result<(), StoreError>;
+
+    /// All symbols of all exchanges, removed ones left out, by exchange and symbol.
+    async fn symbols(&self) -> Result<Vec<SymbolRow>, StoreError>;
+
+    /// Adds a symbol (creating its exchange row when absent), or widens an existing one:
+    /// timeframes are united, `backfill_from` only moves back, a removed one comes back.
+    async fn add_symbol(&self, new: &NewSymbol) -> Result<SymbolChange, StoreError>;
+
+    /// Stops wanting a symbol. Its candles and ledger stay. False when it was not there.
+    async fn remove_symbol(&self, exchange: &str, symbol: &Symbol) -> Result<bool, StoreError>;
+
+    /// Sets a symbol's state (active, paused, rejected with the venue's words). False when unknown.
+    async fn set_symbol_state(&self, exchange: &str, symbol: &Symbol, state: &SymbolState) -> Result<bool, StoreError>;
+
+    /// Remembers where the symbol's buckets lie, as the venue's instrument said.
+    async fn set_anchors(&self, symbol: SymbolId, anchors: &AnchorsRow) -> Result<(), StoreError>;
+
+    // --- series and ledger ------------------------------------------------------------------
+
+    /// The series of a symbol and timeframe, created when absent.
+    async fn open_series(&self, symbol: SymbolId, timeframe: Timeframe) -> Result<SeriesRow, StoreError>;
+
+    /// All series of a symbol, shortest timeframe first.
+    async fn series_of(&self, symbol: SymbolId) -> Result<Vec<SeriesRow>, StoreError>;
+
+    /// The ledger of a series, oldest first.
+    async fn ledger(&self, series: SeriesId) -> Result<Vec<LedgerEntry>, StoreError>;
+
+    /// Writes everything or nothing. Outcomes are in the order of `batch.series`.
+    async fn write(&self, batch: &WriteBatch) -> Result<Vec<SeriesOutcome>, StoreError>;
+
+    // --- reading ----------------------------------------------------------------------------
+
+    /// Final candles of a series, oldest first.
+    async fn candles(&self, series: SeriesId, query: CandleQuery) -> Result<Vec<StoredCandle>, StoreError>;
+
+    /// The state of the open bucket as last written.
+    async fn forming(&self, series: SeriesId) -> Result<Option<Candle>, StoreError>;
+
+    /// Old values of revised candles whose open time lies inside `span`, oldest revision first.
+    async fn revisions(&self, series: SeriesId, span: Span) -> Result<Vec<StoredCandle>, StoreError>;
+
+    /// Trades of a symbol inside `span`, in order of time and id.
+    async fn trades(&self, symbol: SymbolId, span: Span) -> Result<Vec<Trade>, StoreError>;
+
+    // --- status and commands ----------------------------------------------------------------
+
+    /// Replaces the status of the given components.
+    async fn put_statuses(&self, rows: &[StatusRow]) -> Result<(), StoreError>;
+
+    /// Removes the status of components that are gone.
+    async fn remove_statuses(&self, components: &[String]) -> Result<(), StoreError>;
+
+    /// The last written status of every component, by name.
+    async fn statuses(&self) -> Result<Vec<StatusRow>, StoreError>;
+
+    /// Records a command and its outcome; a known id is left alone and gives false.
+    async fn record_command(&self, row: &CommandRow) -> Result<bool, StoreError>;
+}

@@ -6,6 +6,7 @@ pub mod aggregate;
 pub mod candle;
 pub mod coverage;
 pub mod grid;
+pub mod ledger;
 pub mod symbol;
 pub mod timeframe;
 pub mod trade;

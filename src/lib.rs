@@ -5,6 +5,7 @@
 //! being asked.
 
 pub mod clock;
+pub mod engine;
 pub mod exchange;
 pub mod market;
 pub mod store;

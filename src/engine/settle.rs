@@ -1,0 +1,422 @@
+//! Finality on the stream side: which bar a connection has settled (rules 1 and 2), which quiet
+//! bucket it proves, and which bucket must be left to REST.
+//!
+//! The stream owns buckets that open after its subscription was acknowledged; the bucket of the
+//! ack itself and everything before belong to REST. A connection that breaks owns nothing any more.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::exchange::QuietPolicy;
+use crate::market::{Candle, Grid, Rule, Source, Span};
+
+/// Names one connection's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// The venue data frames are judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamRules {
+    /// Bucket borders.
+    pub grid: Grid,
+    /// The venue marks the last frame of a bucket.
+    pub has_closed_flag: bool,
+    /// Each frame carries the whole bar so far.
+    pub is_cumulative: bool,
+    /// How long after a close a frame of the same connection settles the bucket.
+    pub grace: Duration,
+    /// What the venue's REST prints for quiet buckets.
+    pub quiet: QuietPolicy,
+}
+
+/// One candle frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CandleFrame {
+    /// The bar so far.
+    pub candle: Candle,
+    /// The venue's closed flag, where it has one.
+    pub closed: Option<bool>,
+    /// The venue's stamp.
+    pub stamped_at: Option<DateTime<Utc>>,
+    /// A row of the snapshot sent after the ack.
+    pub is_snapshot: bool,
+}
+
+/// What a frame, or the passing of time on a living connection, decided.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Verdict {
+    /// A bar is final.
+    Final(Candle, Source, Rule),
+    /// The stream cannot settle these buckets; REST must.
+    Unsettled(Span),
+    /// A frame for a bucket that is settled already: read it again by REST.
+    Reread(Span),
+}
+
+/// Follows one series on its connection.
+#[derive(Debug, Clone)]
+pub struct Tracker {
+    rules: StreamRules,
+    link: Option<Link>,
+    /// The newest settled bar: what a flat bar takes its price from.
+    last: Option<(DateTime<Utc>, f64)>,
+}
+
+#[derive(Debug, Clone)]
+struct Link {
+    connection: ConnectionId,
+    /// The oldest bucket the stream still has to settle. Starts after the bucket of the ack.
+    next: DateTime<Utc>,
+    /// The newest state of the newest bucket seen.
+    open: Option<CandleFrame>,
+}
+
+impl Tracker {
+    /// A tracker without a connection.
+    pub fn new(rules: StreamRules) -> Tracker {
+        Tracker { rules, link: None, last: None }
+    }
+
+    /// The connection that feeds this series.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        self.link.as_ref().map(|link| link.connection)
+    }
+
+    /// The oldest bucket the stream has yet to settle; everything before is REST's or done.
+    pub fn owned_from(&self) -> Option<DateTime<Utc>> {
+        self.link.as_ref().map(|link| link.next)
+    }
+
+    /// The newest state of the open bucket.
+    pub fn forming(&self) -> Option<Candle> {
+        self.link.as_ref().and_then(|link| link.open).map(|frame| frame.candle)
+    }
+
+    /// A subscription was acknowledged at `acked_at` (venue time): the stream owns from the next bucket on.
+    pub fn attach(&mut self, connection: ConnectionId, acked_at: DateTime<Utc>) {
+        let next = self.rules.grid.next_open(self.rules.grid.bucket_at(acked_at));
+        self.link = Some(Link { connection, next, open: None });
+    }
+
+    /// The connection is gone, and with it everything it had not settled.
+    pub fn detach(&mut self, connection: ConnectionId) {
+        if self.connection() == Some(connection) {
+            self.link = None;
+        }
+    }
+
+    /// Learns the close of a settled bar, whoever settled it.
+    pub fn note_settled(&mut self, open_time: DateTime<Utc>, close: f64) {
+        if self.last.is_none_or(|(known, _)| known <= open_time) {
+            self.last = Some((open_time, close));
+        }
+    }
+
+    /// Gives up on everything before `end` that is not settled: REST reads it.
+    pub fn abandon_before(&mut self, end: DateTime<Utc>) {
+        if let Some(link) = &mut self.link
+            && link.next < end
+        {
+            link.next = end;
+            if link.open.is_some_and(|frame| frame.candle.open_time < end) {
+                link.open = None;
+            }
+        }
+    }
+
+    /// Takes a frame of a connection. `is_settled` tells whether a bucket is complete in the ledger.
+    pub fn frame(
+        &mut self,
+        connection: ConnectionId,
+        frame: CandleFrame,
+        is_settled: impl Fn(DateTime<Utc>) -> bool,
+        verdicts: &mut Vec<Verdict>,
+    ) {
+        let grid = self.rules.grid;
+        let open_time = frame.candle.open_time;
+        let Some(link) = self.link.as_mut().filter(|link| link.connection == connection) else { return };
+        if !grid.is_border(open_time) || !frame.candle.is_finite() {
+            return;
+        }
+        let bucket = Span::new(open_time, grid.next_open(open_time));
+        if is_settled(open_time) {
+            // A snapshot repeats old bars by design; anything else about a settled bucket is news.
+            if !frame.is_snapshot {
+                verdicts.push(Verdict::Reread(bucket));
+            }
+            return;
+        }
+        if frame.closed == Some(true) {
+            self.settle_before(bucket.from, verdicts);
+            self.settle(frame.candle, Source::StreamClosed, Rule::Flag, verdicts);
+            return;
+        }
+        if link.open.is_some_and(|open| open_time < open.candle.open_time) {
+            return;
+        }
+        if let Some(open) = &link.open
+            && open.candle.open_time == open_time
+        {
+            if !is_older(&frame, open) {
+                link.open = Some(frame);
+            }
+            return;
+        }
+        self.settle_before(open_time, verdicts);
+        if let Some(link) = &mut self.link {
+            link.open = Some(frame);
+        }
+    }
+
+    /// The connection delivered something at `at` (venue time); all its earlier frames were handed over before.
+    pub fn alive(&mut self, connection: ConnectionId, at: DateTime<Utc>, verdicts: &mut Vec<Verdict>) {
+        if self.connection() != Some(connection) {
+            return;
+        }
+        let end = self.rules.grid.last_closed_end(at - self.rules.grace);
+        self.settle_before(end, verdicts);
+    }
+
+    /// Decides every owned bucket that lies before `end`, given that the connection outlived them.
+    fn settle_before(&mut self, end: DateTime<Utc>, verdicts: &mut Vec<Verdict>) {
+        let grid = self.rules.grid;
+        while let Some(link) = &mut self.link
+            && link.next < end
+        {
+            let open_time = link.next;
+            let next = grid.next_open(open_time);
+            let frame = link.open.filter(|frame| frame.candle.open_time == open_time);
+            match frame {
+                Some(frame) if !self.rules.has_closed_flag && self.rules.is_cumulative => {
+                    self.settle(frame.candle, Source::Stream, Rule::Stream, verdicts);
+                }
+                None if self.rules.quiet == QuietPolicy::Emits
+                    && let Some((_, close)) = self.last.filter(|(last, _)| grid.next_open(*last) == open_time) =>
+                {
+                    self.settle(Candle::flat(open_time, close), Source::Synthesised, Rule::Quiet, verdicts);
+                }
+                // A flag that never came, a bucket known only in part, or a quiet one without proof.
+                _ => {
+                    link.next = next;
+                    if frame.is_some() {
+                        link.open = None;
+                    }
+                    match verdicts.last_mut() {
+                        Some(Verdict::Unsettled(span)) if span.to == open_time => span.to = next,
+                        _ => verdicts.push(Verdict::Unsettled(Span::new(open_time, next))),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Settles one bar and moves on behind it.
+    fn settle(&mut self, candle: Candle, source: Source, rule: Rule, verdicts: &mut Vec<Verdict>) {
+        let next = self.rules.grid.next_open(candle.open_time);
+        if let Some(link) = &mut self.link {
+            link.next = link.next.max(next);
+            if link.open.is_some_and(|open| open.candle.open_time <= candle.open_time) {
+                link.open = None;
+            }
+        }
+        self.note_settled(candle.open_time, candle.close);
+        verdicts.push(Verdict::Final(candle, source, rule));
+    }
+}
+
+/// A frame that says less than one already seen of the same bucket: fewer trades, less volume, or an earlier stamp.
+fn is_older(frame: &CandleFrame, known: &CandleFrame) -> bool {
+    let fewer = |a: Option<u64>, b: Option<u64>| matches!((a, b), (Some(a), Some(b)) if a < b);
+    let earlier = matches!((frame.stamped_at, known.stamped_at), (Some(a), Some(b)) if a < b);
+    fewer(frame.candle.trades, known.candle.trades) || frame.candle.volume < known.candle.volume || earlier
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::Timeframe;
+
+    const FIRST: ConnectionId = ConnectionId(1);
+    const SECOND: ConnectionId = ConnectionId(2);
+
+    fn t(minute: i64, second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_795_183_200 + minute * 60 + second, 0).unwrap()
+    }
+
+    fn bucket(minute: i64) -> Span {
+        Span::new(t(minute, 0), t(minute + 1, 0))
+    }
+
+    fn bar(minute: i64, trades: u64) -> Candle {
+        let close = 100.0 + trades as f64;
+        Candle { volume: trades as f64, trades: Some(trades), high: close, close, ..Candle::flat(t(minute, 0), 100.0) }
+    }
+
+    fn frame(minute: i64, trades: u64) -> CandleFrame {
+        CandleFrame { candle: bar(minute, trades), closed: None, stamped_at: None, is_snapshot: false }
+    }
+
+    fn flagged(minute: i64, trades: u64, closed: bool) -> CandleFrame {
+        CandleFrame { closed: Some(closed), ..frame(minute, trades) }
+    }
+
+    fn tracker(has_closed_flag: bool) -> Tracker {
+        let mut tracker = Tracker::new(StreamRules {
+            grid: Grid::utc(Timeframe::M1),
+            has_closed_flag,
+            is_cumulative: true,
+            grace: Duration::from_secs(5),
+            quiet: QuietPolicy::Emits,
+        });
+        tracker.attach(FIRST, t(0, 30));
+        tracker
+    }
+
+    fn feed(tracker: &mut Tracker, connection: ConnectionId, frame: CandleFrame) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        tracker.frame(connection, frame, |_| false, &mut verdicts);
+        verdicts
+    }
+
+    fn alive(tracker: &mut Tracker, connection: ConnectionId, at: DateTime<Utc>) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        tracker.alive(connection, at, &mut verdicts);
+        verdicts
+    }
+
+    fn stream(minute: i64, trades: u64) -> Verdict {
+        Verdict::Final(bar(minute, trades), Source::Stream, Rule::Stream)
+    }
+
+    #[test]
+    fn the_bucket_of_the_ack_belongs_to_rest_even_when_its_frames_arrive() {
+        let mut tracker = tracker(false);
+        assert_eq!(tracker.owned_from(), Some(t(1, 0)));
+        assert_eq!(feed(&mut tracker, FIRST, frame(0, 5)), vec![]);
+        assert_eq!(feed(&mut tracker, FIRST, frame(1, 1)), vec![], "bucket 0 is never settled by this connection");
+    }
+
+    #[test]
+    fn a_later_bucket_on_the_same_connection_settles_the_last_frame() {
+        let mut tracker = tracker(false);
+        assert_eq!(feed(&mut tracker, FIRST, frame(1, 3)), vec![]);
+        assert_eq!(feed(&mut tracker, FIRST, frame(1, 7)), vec![]);
+        assert_eq!(feed(&mut tracker, FIRST, frame(2, 1)), vec![stream(1, 7)]);
+        assert_eq!(tracker.owned_from(), Some(t(2, 0)));
+    }
+
+    #[test]
+    fn any_frame_after_close_and_grace_settles_and_one_before_does_not() {
+        let mut tracker = tracker(false);
+        feed(&mut tracker, FIRST, frame(1, 3));
+        assert_eq!(alive(&mut tracker, FIRST, t(2, 4)), vec![]);
+        assert_eq!(alive(&mut tracker, FIRST, t(2, 5)), vec![stream(1, 3)]);
+    }
+
+    #[test]
+    fn a_reconnect_inside_a_bucket_leaves_it_to_rest() {
+        let mut tracker = tracker(false);
+        feed(&mut tracker, FIRST, frame(1, 3));
+        tracker.detach(FIRST);
+        assert_eq!(tracker.owned_from(), None);
+        tracker.attach(SECOND, t(1, 40));
+        assert_eq!(feed(&mut tracker, SECOND, frame(1, 9)), vec![]);
+        assert_eq!(feed(&mut tracker, SECOND, frame(2, 1)), vec![], "bucket 1 held the ack");
+        assert_eq!(feed(&mut tracker, SECOND, frame(3, 1)), vec![stream(2, 1)]);
+    }
+
+    #[test]
+    fn frames_of_a_connection_that_was_replaced_are_ignored() {
+        let mut tracker = tracker(false);
+        feed(&mut tracker, FIRST, frame(1, 3));
+        tracker.attach(SECOND, t(2, 10));
+        assert_eq!(feed(&mut tracker, FIRST, frame(3, 1)), vec![]);
+        assert_eq!(alive(&mut tracker, FIRST, t(9, 0)), vec![]);
+        tracker.detach(FIRST);
+        assert_eq!(tracker.connection(), Some(SECOND), "a late farewell of the old connection changes nothing");
+    }
+
+    #[test]
+    fn a_frame_that_says_less_than_a_known_one_is_ignored() {
+        let mut tracker = tracker(false);
+        let stamped = |trades, second| CandleFrame { stamped_at: Some(t(1, second)), ..frame(1, trades) };
+        feed(&mut tracker, FIRST, stamped(7, 20));
+        feed(&mut tracker, FIRST, stamped(6, 21));
+        feed(&mut tracker, FIRST, stamped(8, 19));
+        assert_eq!(feed(&mut tracker, FIRST, frame(2, 1)), vec![stream(1, 7)]);
+    }
+
+    #[test]
+    fn a_frame_of_an_older_bucket_never_replaces_the_open_one() {
+        let mut tracker = tracker(false);
+        feed(&mut tracker, FIRST, frame(2, 4));
+        assert_eq!(feed(&mut tracker, FIRST, frame(1, 9)), vec![]);
+        assert_eq!(feed(&mut tracker, FIRST, frame(3, 1)), vec![stream(2, 4)]);
+    }
+
+    #[test]
+    fn a_frame_for_a_settled_bucket_asks_for_a_read_and_a_snapshot_row_does_not() {
+        let mut tracker = tracker(false);
+        let mut verdicts = Vec::new();
+        tracker.frame(FIRST, frame(1, 3), |_| true, &mut verdicts);
+        assert_eq!(verdicts, vec![Verdict::Reread(bucket(1))]);
+        verdicts.clear();
+        tracker.frame(FIRST, CandleFrame { is_snapshot: true, ..frame(1, 3) }, |_| true, &mut verdicts);
+        assert_eq!(verdicts, vec![]);
+    }
+
+    #[test]
+    fn the_flag_settles_at_once_and_a_forming_frame_never_does() {
+        let mut tracker = tracker(true);
+        assert_eq!(feed(&mut tracker, FIRST, flagged(1, 3, false)), vec![]);
+        let closed = Verdict::Final(bar(1, 5), Source::StreamClosed, Rule::Flag);
+        assert_eq!(feed(&mut tracker, FIRST, flagged(1, 5, true)), vec![closed]);
+        assert_eq!(alive(&mut tracker, FIRST, t(2, 30)), vec![], "the next bucket has not closed");
+    }
+
+    #[test]
+    fn a_flag_that_never_came_leaves_the_bucket_to_rest() {
+        let mut tracker = tracker(true);
+        feed(&mut tracker, FIRST, flagged(1, 3, false));
+        assert_eq!(feed(&mut tracker, FIRST, flagged(2, 1, false)), vec![Verdict::Unsettled(bucket(1))]);
+        assert_eq!(alive(&mut tracker, FIRST, t(3, 5)), vec![Verdict::Unsettled(bucket(2))]);
+    }
+
+    #[test]
+    fn quiet_buckets_get_the_flat_bar_only_when_the_bar_before_is_settled() {
+        let mut tracker = tracker(false);
+        assert_eq!(alive(&mut tracker, FIRST, t(2, 5)), vec![Verdict::Unsettled(bucket(1))], "no close to repeat");
+        tracker.note_settled(t(1, 0), 55.5);
+        let flat = |minute| Verdict::Final(Candle::flat(t(minute, 0), 55.5), Source::Synthesised, Rule::Quiet);
+        assert_eq!(alive(&mut tracker, FIRST, t(4, 5)), vec![flat(2), flat(3)]);
+        assert_eq!(feed(&mut tracker, FIRST, frame(6, 2)), vec![flat(4), flat(5)], "a later frame proves them too");
+    }
+
+    #[test]
+    fn venues_that_omit_quiet_buckets_get_nothing_invented() {
+        let mut tracker = tracker(false);
+        tracker.rules.quiet = QuietPolicy::Omits;
+        tracker.note_settled(t(0, 0), 55.5);
+        let both = Verdict::Unsettled(Span::new(t(1, 0), t(3, 0)));
+        assert_eq!(alive(&mut tracker, FIRST, t(3, 5)), vec![both]);
+    }
+
+    #[test]
+    fn buckets_given_up_are_not_settled_later() {
+        let mut tracker = tracker(false);
+        feed(&mut tracker, FIRST, frame(1, 3));
+        tracker.abandon_before(t(2, 0));
+        assert_eq!(feed(&mut tracker, FIRST, frame(2, 1)), vec![]);
+        assert_eq!(tracker.owned_from(), Some(t(2, 0)));
+    }
+
+    #[test]
+    fn a_step_of_the_clock_alone_settles_nothing() {
+        let mut tracker = tracker(false);
+        feed(&mut tracker, FIRST, frame(1, 3));
+        // No frame arrives, so nothing calls `alive`: ownership stays, whatever time it is.
+        assert_eq!(tracker.owned_from(), Some(t(1, 0)));
+        assert_eq!(tracker.forming(), Some(bar(1, 3)));
+    }
+}

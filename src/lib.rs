@@ -5,6 +5,8 @@
 //! being asked.
 
 pub mod clock;
+pub mod engine;
 pub mod exchange;
 pub mod market;
+pub mod supervise;
 pub mod transport;

@@ -9,4 +9,5 @@ pub mod engine;
 pub mod exchange;
 pub mod market;
 pub mod store;
+pub mod supervise;
 pub mod transport;

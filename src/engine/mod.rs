@@ -1,5 +1,8 @@
 //! Decisions, pure: functions of (state, input, now). No I/O, no clock, no actors.
 
+pub mod book;
+pub mod budget;
 pub mod page;
+pub mod queue;
 pub mod settle;
 pub mod venue_time;

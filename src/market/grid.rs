@@ -67,6 +67,18 @@ impl Session {
         }
     }
 
+    /// The end of the last session that was over at `time`.
+    pub fn last_close_before(&self, time: DateTime<Utc>) -> DateTime<Utc> {
+        let mut date = self.date_of(time);
+        loop {
+            let closes = self.closes_at(date);
+            if closes <= time && !matches!(date.weekday(), Weekday::Sat | Weekday::Sun) {
+                return closes;
+            }
+            date = date - Days::new(1);
+        }
+    }
+
     /// A local wall time as an instant; a time that a clock change skips is moved past the change.
     fn instant(&self, date: NaiveDate, time: NaiveTime) -> DateTime<Utc> {
         let local = date.and_time(time);
@@ -310,6 +322,7 @@ mod tests {
         assert!(!session.is_open_at(at("2026-11-20T21:00:00Z")));
         assert!(!session.is_open_at(at("2026-11-21T15:00:00Z")));
         assert_eq!(session.next_open_after(at("2026-11-20T21:00:00Z")), at("2026-11-23T14:30:00Z"));
+        assert_eq!(session.last_close_before(at("2026-11-23T14:29:00Z")), at("2026-11-20T21:00:00Z"));
     }
 
     #[test]

@@ -1,0 +1,485 @@
+//! The rate budget of one exchange: which call may leave now, and when the next one may.
+//!
+//! Promises that no span of time as long as a limit's window, wherever the venue lets it begin,
+//! sees more than its declared capacity from us, as long as calls differ by less than
+//! [`RateLimit`]'s transit allowance in the time they take to arrive. So a server that counts by
+//! fixed windows is satisfied just as one that counts by sliding ones. Lower priorities may only
+//! fill a part of each window, which leaves room for what cannot wait.
+//!
+//! It does not send, sleep or log, and knows no venue: limits are data.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::exchange::{Cost, RateLimit};
+
+/// What a call is for; the first named goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Keeps a series at the present.
+    Live,
+    /// Fills a hole that opened while collecting.
+    Repair,
+    /// Reads history.
+    Backfill,
+    /// Confirms what is already stored.
+    Verification,
+}
+
+impl Priority {
+    /// All, the most urgent first.
+    pub const ALL: [Priority; 4] = [Priority::Live, Priority::Repair, Priority::Backfill, Priority::Verification];
+
+    /// How full, in percent of its capacity, calls of this priority may make a window. What is
+    /// above stays free for the priorities before it.
+    pub const fn share_percent(self) -> u32 {
+        match self {
+            Priority::Live => 100,
+            Priority::Repair => 90,
+            Priority::Backfill => 80,
+            Priority::Verification => 50,
+        }
+    }
+}
+
+/// The answer to a call that wants to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Send it now; it is charged.
+    Go,
+    /// Not before this instant; nothing is charged, ask again then.
+    WaitUntil(DateTime<Utc>),
+}
+
+/// How a venue turned us away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Too many requests (429, Kraken's `EAPI:Rate limit exceeded`).
+    Limited,
+    /// Locked out (418, Kraken's `EGeneral:Temporary lockout`, a 403 of the venue's edge).
+    Banned,
+}
+
+impl Refusal {
+    /// First and longest wait where the venue names none.
+    const fn backoff(self) -> (Duration, Duration) {
+        match self {
+            Refusal::Limited => (Duration::from_secs(5), Duration::from_secs(300)),
+            Refusal::Banned => (Duration::from_secs(300), Duration::from_secs(7200)),
+        }
+    }
+}
+
+/// The longest wait a venue can impose with one reply: a header of nonsense must not stop us for
+/// good. Binance, the strictest documented, bans for up to three days.
+const LONGEST_WAIT: Duration = Duration::from_secs(7 * 86_400);
+
+/// The budget of one exchange. All instants come from the caller's clock; one that steps back
+/// counts as standing still.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    meters: Vec<Meter>,
+    blocked_until: Option<DateTime<Utc>>,
+    /// Refusals since the last success, those of calls already under way counted as one.
+    strikes: u32,
+    latest: DateTime<Utc>,
+}
+
+impl Budget {
+    /// An unused budget for a venue's declared limits.
+    pub fn new(limits: &[RateLimit], now: DateTime<Utc>) -> Budget {
+        Budget { meters: limits.iter().map(Meter::new).collect(), blocked_until: None, strikes: 0, latest: now }
+    }
+
+    /// Asks for a call to leave at `now`, charging it when it may. A cost above a limit's whole
+    /// capacity waits for an empty window and then goes; a cost of a limit that was never declared
+    /// is not counted.
+    pub fn request(&mut self, cost: Cost, priority: Priority, now: DateTime<Utc>) -> Admission {
+        let now = self.advance(now);
+        let meter = self.meters.get_mut(cost.limit);
+        let free_at = meter.as_ref().and_then(|meter| meter.wait_until(cost.units, priority));
+        match free_at.max(self.blocked_until) {
+            Some(until) => Admission::WaitUntil(until),
+            None => {
+                if let Some(meter) = meter {
+                    meter.charge(now, cost.units);
+                }
+                Admission::Go
+            }
+        }
+    }
+
+    /// Takes over the venue's own count of the current window, read from a reply that arrived at
+    /// `now`. What exceeds our count was spent by others behind the same address, or before this
+    /// process started.
+    pub fn observe_used(&mut self, limit: usize, units: u32, now: DateTime<Utc>) {
+        let now = self.advance(now);
+        if let Some(meter) = self.meters.get_mut(limit) {
+            let counted = meter.used_since(now - meter.limit.window);
+            let unseen = u64::from(units).saturating_sub(counted);
+            meter.charge(now, u32::try_from(unseen).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Lets nothing leave before `until`; a block already longer stays.
+    pub fn block_until(&mut self, until: DateTime<Utc>) {
+        if until > self.latest {
+            self.blocked_until = self.blocked_until.max(Some(until));
+        }
+    }
+
+    /// The end of the current block, to be stored so that no restart forgets a ban.
+    pub fn blocked_until(&self) -> Option<DateTime<Utc>> {
+        self.blocked_until
+    }
+
+    /// The venue refused a call at `now`: blocks, and returns until when. Without the venue's own
+    /// wait it grows with each refusal after a block; a venue's wait that proved too short before
+    /// is stretched to the previous step of that growth.
+    pub fn refused(&mut self, refusal: Refusal, retry_after: Option<Duration>, now: DateTime<Utc>) -> DateTime<Utc> {
+        let now = self.advance(now);
+        // Replies to calls sent before the block began are the same refusal told again.
+        if self.blocked_until.is_none() {
+            self.strikes = self.strikes.saturating_add(1);
+        }
+        let (first, longest) = refusal.backoff();
+        let grown = |step: u32| first.saturating_mul(2u32.saturating_pow(step)).min(longest);
+        let strikes = self.strikes.max(1);
+        let wait = match retry_after {
+            None => grown(strikes - 1),
+            Some(told) if strikes == 1 => told,
+            Some(told) => told.max(grown(strikes - 2)),
+        };
+        let until = now + wait.min(LONGEST_WAIT);
+        self.block_until(until);
+        self.blocked_until.unwrap_or(until)
+    }
+
+    /// A call succeeded: the next refusal starts small again. Ignored while blocked, because then
+    /// the call left before the refusal.
+    pub fn succeeded(&mut self, now: DateTime<Utc>) {
+        self.advance(now);
+        if self.blocked_until.is_none() {
+            self.strikes = 0;
+        }
+    }
+
+    /// Units that count against a limit at `now`; 0 for one that was never declared.
+    pub fn used(&mut self, limit: usize, now: DateTime<Utc>) -> u64 {
+        self.advance(now);
+        self.meters.get(limit).map_or(0, |meter| meter.used)
+    }
+
+    /// The declared limits.
+    pub fn limits(&self) -> impl ExactSizeIterator<Item = &RateLimit> {
+        self.meters.iter().map(|meter| &meter.limit)
+    }
+
+    fn advance(&mut self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.latest = self.latest.max(now);
+        self.blocked_until = self.blocked_until.filter(|until| *until > self.latest);
+        for meter in &mut self.meters {
+            meter.expire(self.latest);
+        }
+        self.latest
+    }
+}
+
+/// How much calls may differ in the time they take to the server without breaking the promise: a
+/// first call waits for name, TCP and TLS, the next one does not. Paid with a slightly lower rate.
+pub fn transit_allowance(limit: &RateLimit) -> Duration {
+    (limit.window / 4).min(Duration::from_secs(1))
+}
+
+/// The charges of one limit that still count, oldest first.
+#[derive(Debug, Clone)]
+struct Meter {
+    limit: RateLimit,
+    /// How long a charge counts.
+    hold: Duration,
+    log: VecDeque<(DateTime<Utc>, u32)>,
+    used: u64,
+}
+
+impl Meter {
+    fn new(limit: &RateLimit) -> Meter {
+        Meter { limit: *limit, hold: limit.window + transit_allowance(limit), log: VecDeque::new(), used: 0 }
+    }
+
+    fn expire(&mut self, now: DateTime<Utc>) {
+        while let Some((at, units)) = self.log.front().copied()
+            && at + self.hold <= now
+        {
+            self.log.pop_front();
+            self.used -= u64::from(units);
+        }
+    }
+
+    fn charge(&mut self, now: DateTime<Utc>, units: u32) {
+        if units > 0 {
+            self.log.push_back((now, units));
+            self.used += u64::from(units);
+        }
+    }
+
+    fn used_since(&self, from: DateTime<Utc>) -> u64 {
+        self.log.iter().rev().take_while(|(at, _)| *at > from).map(|(_, units)| u64::from(*units)).sum()
+    }
+
+    /// When enough charges have expired for these units; `None` for now.
+    fn wait_until(&self, units: u32, priority: Priority) -> Option<DateTime<Utc>> {
+        let capacity = u64::from(self.limit.capacity);
+        let units = u64::from(units).min(capacity);
+        // A share may be smaller than one call (Kraken: one call a second); then the call needs
+        // the window for itself.
+        let ceiling = (capacity * u64::from(priority.share_percent()) / 100).max(units);
+        let mut excess = (self.used + units).saturating_sub(ceiling);
+        let mut until = None;
+        for (at, freed) in &self.log {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(u64::from(*freed));
+            until = Some(*at + self.hold);
+        }
+        until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(milliseconds: i64) -> DateTime<Utc> {
+        "2026-11-20T14:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::milliseconds(milliseconds)
+    }
+
+    fn limit(capacity: u32, window_ms: u64) -> RateLimit {
+        RateLimit { name: "requests", capacity, window: Duration::from_millis(window_ms) }
+    }
+
+    fn cost(units: u32) -> Cost {
+        Cost { limit: 0, units }
+    }
+
+    fn wait(ms: i64) -> Admission {
+        Admission::WaitUntil(at(ms))
+    }
+
+    #[test]
+    fn one_call_a_second_leaves_a_quarter_more_apart() {
+        let mut budget = Budget::new(&[limit(1, 1000)], at(0));
+        assert_eq!(budget.request(cost(1), Priority::Backfill, at(0)), Admission::Go);
+        assert_eq!(budget.request(cost(1), Priority::Live, at(1)), wait(1250));
+        assert_eq!(budget.request(cost(1), Priority::Live, at(1249)), wait(1250));
+        assert_eq!(budget.request(cost(1), Priority::Verification, at(1250)), Admission::Go);
+    }
+
+    #[test]
+    fn lower_priorities_leave_their_part_of_the_window_free() {
+        let mut budget = Budget::new(&[limit(10, 60_000)], at(0));
+        let mut admitted = |priority: Priority, ms: i64| {
+            (0..20).take_while(|_| budget.request(cost(1), priority, at(ms)) == Admission::Go).count()
+        };
+        let counts = [
+            admitted(Priority::Verification, 0),
+            admitted(Priority::Backfill, 1),
+            admitted(Priority::Repair, 2),
+            admitted(Priority::Live, 3),
+        ];
+        assert_eq!(counts, [5, 3, 1, 1]);
+        assert_eq!(budget.used(0, at(3)), 10);
+        // Live needs one unit back; verification needs the total down to five, so all five of the
+        // first burst must go and one more.
+        assert_eq!(budget.request(cost(1), Priority::Live, at(4)), wait(61_000));
+        assert_eq!(budget.request(cost(1), Priority::Verification, at(4)), wait(61_001));
+        assert_eq!(budget.used(0, at(61_001)), 2);
+    }
+
+    #[test]
+    fn a_cost_above_the_capacity_waits_for_an_empty_window() {
+        let mut budget = Budget::new(&[limit(10, 60_000)], at(0));
+        assert_eq!(budget.request(cost(1), Priority::Live, at(0)), Admission::Go);
+        assert_eq!(budget.request(cost(25), Priority::Live, at(1)), wait(61_000));
+        assert_eq!(budget.request(cost(25), Priority::Live, at(61_000)), Admission::Go);
+    }
+
+    #[test]
+    fn an_undeclared_limit_counts_nothing() {
+        let mut budget = Budget::new(&[limit(1, 1000)], at(0));
+        let stray = Cost { limit: 7, units: 1000 };
+        assert_eq!(budget.request(stray, Priority::Live, at(0)), Admission::Go);
+        budget.observe_used(7, 5, at(0));
+        assert_eq!(budget.used(7, at(0)), 0);
+    }
+
+    #[test]
+    fn limits_are_counted_apart() {
+        let mut budget = Budget::new(&[limit(1, 1000), limit(2, 2000)], at(0));
+        let second = Cost { limit: 1, units: 2 };
+        assert_eq!(budget.request(cost(1), Priority::Live, at(0)), Admission::Go);
+        assert_eq!(budget.request(second, Priority::Live, at(0)), Admission::Go);
+        assert_eq!(budget.request(cost(1), Priority::Live, at(0)), wait(1250));
+        assert_eq!(budget.request(second, Priority::Live, at(0)), wait(2500));
+    }
+
+    #[test]
+    fn what_others_spent_is_charged_once() {
+        let mut budget = Budget::new(&[limit(100, 60_000)], at(0));
+        assert_eq!(budget.request(cost(10), Priority::Live, at(0)), Admission::Go);
+        budget.observe_used(0, 40, at(100));
+        assert_eq!(budget.used(0, at(100)), 40);
+        budget.observe_used(0, 40, at(200));
+        budget.observe_used(0, 3, at(300));
+        assert_eq!(budget.used(0, at(300)), 40);
+        assert_eq!(budget.request(cost(61), Priority::Live, at(400)), wait(61_000));
+        assert_eq!(budget.used(0, at(61_000)), 30);
+    }
+
+    #[test]
+    fn refusals_without_a_wait_double_from_five_seconds_to_five_minutes() {
+        let mut budget = Budget::new(&[limit(1, 1000)], at(0));
+        let mut now = at(0);
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            let until = budget.refused(Refusal::Limited, None, now);
+            waits.push((until - now).num_seconds());
+            now = until;
+        }
+        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+        budget.succeeded(now);
+        assert_eq!(budget.refused(Refusal::Limited, None, now), now + TimeDelta::seconds(5));
+    }
+
+    #[test]
+    fn bans_wait_minutes() {
+        let mut budget = Budget::new(&[limit(1, 1000)], at(0));
+        assert_eq!(budget.refused(Refusal::Banned, None, at(0)), at(300_000));
+        assert_eq!(budget.request(cost(1), Priority::Live, at(299_999)), wait(300_000));
+        assert_eq!(budget.refused(Refusal::Banned, None, at(300_000)), at(900_000));
+    }
+
+    #[test]
+    fn the_venues_own_wait_is_obeyed_and_stretched_only_when_it_proved_short() {
+        let mut budget = Budget::new(&[limit(1, 1000)], at(0));
+        let told = Some(Duration::from_secs(1));
+        assert_eq!(budget.refused(Refusal::Limited, told, at(0)), at(1_000));
+        assert_eq!(budget.refused(Refusal::Limited, told, at(1_000)), at(6_000));
+        assert_eq!(budget.refused(Refusal::Limited, told, at(6_000)), at(16_000));
+        let long = Some(Duration::from_secs(120));
+        assert_eq!(budget.refused(Refusal::Banned, long, at(20_000)), at(1_220_000));
+    }
+
+    #[test]
+    fn refusals_of_calls_under_way_are_one_strike() {
+        let mut budget = Budget::new(&[limit(1, 1000)], at(0));
+        assert_eq!(budget.refused(Refusal::Limited, None, at(0)), at(5_000));
+        assert_eq!(budget.refused(Refusal::Limited, None, at(100)), at(5_100));
+        budget.succeeded(at(200));
+        assert_eq!(budget.blocked_until(), Some(at(5_100)));
+        assert_eq!(budget.refused(Refusal::Limited, None, at(5_100)), at(15_100));
+    }
+
+    #[test]
+    fn a_wait_of_nonsense_is_cut_to_a_week() {
+        let mut budget = Budget::new(&[limit(1, 1000)], at(0));
+        assert_eq!(budget.refused(Refusal::Banned, Some(Duration::MAX), at(0)), at(7 * 86_400_000));
+    }
+
+    #[test]
+    fn a_stored_block_holds_until_its_end() {
+        let mut budget = Budget::new(&[limit(10, 1000)], at(0));
+        budget.block_until(at(5_000));
+        budget.block_until(at(3_000));
+        assert_eq!(budget.blocked_until(), Some(at(5_000)));
+        assert_eq!(budget.request(cost(1), Priority::Live, at(4_999)), wait(5_000));
+        assert_eq!(budget.request(cost(1), Priority::Live, at(5_000)), Admission::Go);
+        assert_eq!(budget.blocked_until(), None);
+        budget.block_until(at(4_000));
+        assert_eq!(budget.blocked_until(), None);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_frees_nothing() {
+        let mut budget = Budget::new(&[limit(1, 1000)], at(10_000));
+        assert_eq!(budget.request(cost(1), Priority::Live, at(0)), Admission::Go);
+        assert_eq!(budget.request(cost(1), Priority::Live, at(9_000)), wait(11_250));
+    }
+
+    fn priority() -> impl Strategy<Value = Priority> {
+        prop::sample::select(Priority::ALL.to_vec())
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_the_server_may_count_holds_more_than_the_capacity(
+            capacity in 1u32..30,
+            window_ms in prop::sample::select(vec![400u64, 1000, 10_000]),
+            steps in prop::collection::vec((0i64..300, 1u32..8, priority(), 0.0f64..1.0), 1..400),
+        ) {
+            let limit = limit(capacity, window_ms);
+            let mut budget = Budget::new(&[limit], at(0));
+            let transit_ms = transit_allowance(&limit).as_millis() as f64;
+            let mut now = 0;
+            let mut arrivals = Vec::new();
+            for (pause, units, priority, delay) in steps {
+                now += pause;
+                let units = units.min(capacity);
+                if budget.request(cost(units), priority, at(now)) == Admission::Go {
+                    // Floored, so strictly less than the allowance.
+                    arrivals.push((now + (delay * transit_ms) as i64, units));
+                }
+            }
+            prop_assert!(!arrivals.is_empty());
+            for (start, _) in &arrivals {
+                let window = *start..*start + window_ms as i64;
+                let units: u32 = arrivals.iter().filter(|(at, _)| window.contains(at)).map(|(_, units)| units).sum();
+                prop_assert!(units <= capacity, "{units} of {capacity} units within {window:?}");
+            }
+        }
+
+        #[test]
+        fn live_calls_within_the_reserve_never_wait_for_lower_priorities(
+            steps in prop::collection::vec((0i64..200, any::<bool>(), priority(), 1u32..4), 1..400),
+        ) {
+            // A tenth of the window is out of reach of everything but live.
+            let mut budget = Budget::new(&[limit(100, 1000)], at(0));
+            let mut reserve = Budget::new(&[limit(10, 1000)], at(0));
+            let mut now = 0;
+            for (pause, is_live, lower, units) in steps {
+                now += pause;
+                if is_live {
+                    if reserve.request(cost(units), Priority::Live, at(now)) == Admission::Go {
+                        prop_assert_eq!(budget.request(cost(units), Priority::Live, at(now)), Admission::Go);
+                    }
+                } else if lower != Priority::Live {
+                    while budget.request(cost(units), lower, at(now)) == Admission::Go {}
+                }
+            }
+        }
+
+        #[test]
+        fn a_wait_is_never_longer_than_a_window_and_ends_exactly_when_told(
+            capacity in 1u32..20,
+            steps in prop::collection::vec((0i64..300, 1u32..8, priority()), 1..200),
+        ) {
+            let limit = limit(capacity, 1000);
+            let mut budget = Budget::new(&[limit], at(0));
+            let mut now = 0;
+            for (pause, units, priority) in steps {
+                now += pause;
+                if let Admission::WaitUntil(until) = budget.request(cost(units), priority, at(now)) {
+                    prop_assert!(until > at(now) && until <= at(now + 1250), "{until}");
+                    let early = until - TimeDelta::milliseconds(1);
+                    prop_assert_eq!(budget.clone().request(cost(units), priority, early), Admission::WaitUntil(until));
+                    prop_assert_eq!(budget.clone().request(cost(units), priority, until), Admission::Go);
+                }
+            }
+        }
+    }
+}

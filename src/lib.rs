@@ -5,8 +5,10 @@
 //! being asked.
 
 pub mod clock;
+pub mod config;
 pub mod engine;
 pub mod exchange;
 pub mod market;
 pub mod supervise;
+pub mod telemetry;
 pub mod transport;

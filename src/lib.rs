@@ -5,9 +5,11 @@
 //! being asked.
 
 pub mod clock;
+pub mod config;
 pub mod engine;
 pub mod exchange;
 pub mod market;
 pub mod store;
 pub mod supervise;
+pub mod telemetry;
 pub mod transport;

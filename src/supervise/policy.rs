@@ -90,9 +90,37 @@ impl RestartPolicy {
     /// The wait before restart number `streak` (from 0) since the child was last useful; `random`
     /// in `0..1` places it within the jitter. Never longer than `backoff_max`.
     pub fn backoff(&self, streak: u32, random: f64) -> Duration {
-        let grown = self.backoff_first.saturating_mul(2u32.saturating_pow(streak)).min(self.backoff_max);
-        grown.mul_f64(1.0 - self.jitter.clamp(0.0, 1.0) * random.clamp(0.0, 1.0))
+        growing_wait(self.backoff_first, self.backoff_max, self.jitter, streak, random)
     }
+}
+
+/// How a stream that does not work is tried again while its symbols are polled.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReprobePolicy {
+    /// Wait before the first trial.
+    pub first: Duration,
+    /// Longest wait before a trial.
+    pub max: Duration,
+    /// Part of a wait that is random, 0 to 1.
+    pub jitter: f64,
+}
+
+impl Default for ReprobePolicy {
+    fn default() -> Self {
+        ReprobePolicy { first: minutes(1), max: minutes(30), jitter: 0.2 }
+    }
+}
+
+impl ReprobePolicy {
+    /// The wait before trial number `attempt` (from 0), as [`RestartPolicy::backoff`] counts.
+    pub fn wait(&self, attempt: u32, random: f64) -> Duration {
+        growing_wait(self.first, self.max, self.jitter, attempt, random)
+    }
+}
+
+fn growing_wait(first: Duration, max: Duration, jitter: f64, step: u32, random: f64) -> Duration {
+    let grown = first.saturating_mul(2u32.saturating_pow(step)).min(max);
+    grown.mul_f64(1.0 - jitter.clamp(0.0, 1.0) * random.clamp(0.0, 1.0))
 }
 
 /// What a parent does about a death.
@@ -241,6 +269,12 @@ mod tests {
     fn backoff_doubles_to_its_maximum() {
         let waits = [0, 1, 2, 3, 40, u32::MAX].map(|streak| RestartPolicy::STREAM.backoff(streak, 0.0).as_millis());
         assert_eq!(waits, [500, 1_000, 2_000, 4_000, 30_000, 30_000]);
+    }
+
+    #[test]
+    fn a_stream_is_tried_again_after_one_minute_and_at_least_every_thirty() {
+        let waits = [0, 1, 4, 5, 9].map(|attempt| ReprobePolicy::default().wait(attempt, 0.0).as_secs());
+        assert_eq!(waits, [60, 120, 960, 1_800, 1_800]);
     }
 
     #[test]

@@ -3,6 +3,12 @@
 //! [`Transport`] is the seam: the product uses [`net::NetTransport`]; deterministic tests mount the
 //! simulator behind the same trait. No venue is known here.
 
+mod http;
+pub mod net;
+mod proxy;
+mod tls;
+mod websocket;
+
 use std::pin::Pin;
 
 use async_trait::async_trait;

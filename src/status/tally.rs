@@ -1,0 +1,88 @@
+//! Running totals of a collector. Every drop is counted with a reason.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Shared counters; clones count together. Totals survive the restarts of the actors that count.
+#[derive(Debug, Clone, Default)]
+pub struct Tally(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    candles_stored: AtomicU64,
+    revisions: AtomicU64,
+    rest_calls: AtomicU64,
+    frames: AtomicU64,
+    connections: AtomicU64,
+    write_failures: AtomicU64,
+    dropped: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// A reading of the counters.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Final candles written for the first time.
+    pub candles_stored: u64,
+    /// Final values that changed.
+    pub revisions: u64,
+    /// HTTP calls made.
+    pub rest_calls: u64,
+    /// Stream frames received.
+    pub frames: u64,
+    /// Stream connections opened.
+    pub connections: u64,
+    /// Writes the store could not take at once.
+    pub write_failures: u64,
+    /// What was left out, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    /// Counts the outcome of a write.
+    pub fn stored(&self, candles: u64, revisions: u64) {
+        self.0.candles_stored.fetch_add(candles, Ordering::Relaxed);
+        self.0.revisions.fetch_add(revisions, Ordering::Relaxed);
+    }
+
+    /// Counts an HTTP call.
+    pub fn rest_call(&self) {
+        self.0.rest_calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a stream frame.
+    pub fn frame(&self) {
+        self.0.frames.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a stream connection.
+    pub fn connection(&self) {
+        self.0.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a write that failed.
+    pub fn write_failure(&self) {
+        self.0.write_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what was left out. Reasons come from a closed set of words.
+    pub fn dropped(&self, reason: &'static str, count: u64) {
+        if count > 0 {
+            *self.0.dropped.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += count;
+        }
+    }
+
+    /// Reads all counters.
+    pub fn totals(&self) -> Totals {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Totals {
+            candles_stored: read(&self.0.candles_stored),
+            revisions: read(&self.0.revisions),
+            rest_calls: read(&self.0.rest_calls),
+            frames: read(&self.0.frames),
+            connections: read(&self.0.connections),
+            write_failures: read(&self.0.write_failures),
+            dropped: self.0.dropped.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}

@@ -158,7 +158,7 @@ impl Tracker {
         if let Some(open) = &link.open
             && open.candle.open_time == open_time
         {
-            if !is_older(&frame, open) {
+            if !says_less(&frame, open) {
                 link.open = Some(frame);
             }
             return;
@@ -225,8 +225,8 @@ impl Tracker {
     }
 }
 
-/// A frame that says less than one already seen of the same bucket: fewer trades, less volume, or an earlier stamp.
-fn is_older(frame: &CandleFrame, known: &CandleFrame) -> bool {
+/// True for a frame that says less than one already seen of the same bucket: fewer trades, less volume, or an earlier stamp.
+pub fn says_less(frame: &CandleFrame, known: &CandleFrame) -> bool {
     let fewer = |a: Option<u64>, b: Option<u64>| matches!((a, b), (Some(a), Some(b)) if a < b);
     let earlier = matches!((frame.stamped_at, known.stamped_at), (Some(a), Some(b)) if a < b);
     fewer(frame.candle.trades, known.candle.trades) || frame.candle.volume < known.candle.volume || earlier

@@ -1,0 +1,264 @@
+//! The REST side of an exchange: calls wait in the queue for gate and budget, leave by priority,
+//! and are judged when they come back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+use tracing::{debug, warn};
+
+use super::ExchangeActor;
+use crate::actors::messages::{Blocked, FetchError, FetchedPage};
+use crate::engine::book::Call;
+use crate::engine::budget::{Priority, Refusal};
+use crate::engine::queue::{Next, RequestQueue};
+use crate::exchange::{Cost, ErrorKind, HttpReply, HttpRequest, Instrument, VenueError};
+use crate::market::{Grid, Symbol, Timeframe};
+use crate::transport::TransportError;
+
+/// Calls under way at once.
+const CONCURRENT_CALLS: usize = 8;
+/// Failures of one call, each followed by successes of others, before it is given up.
+const MAX_FAILURES: u32 = 3;
+/// Blocks at least this long survive a restart.
+const LONG_BLOCK: Duration = Duration::from_secs(30);
+
+/// A call that waits or is under way.
+pub(super) struct Job {
+    pub work: Work,
+    cost: Cost,
+    priority: Priority,
+    failures: u32,
+    /// Successes of the venue when this call last failed.
+    successes_then: Option<u64>,
+}
+
+/// What a call is for.
+pub(super) enum Work {
+    /// Describe one market of a venue without an instrument list.
+    Describe(Symbol),
+    /// Read candles for a SymbolActor.
+    Candles(CandleWork),
+}
+
+/// A candle read and who waits for it.
+pub(super) struct CandleWork {
+    pub instrument: Arc<Instrument>,
+    pub timeframe: Timeframe,
+    pub call: Call,
+    pub reply: oneshot::Sender<Result<FetchedPage, FetchError>>,
+}
+
+impl Work {
+    fn symbol(&self) -> &Symbol {
+        match self {
+            Work::Describe(symbol) => symbol,
+            Work::Candles(work) => &work.instrument.symbol,
+        }
+    }
+
+    /// Tells whoever waits that nothing will come.
+    fn fail(self, error: FetchError) {
+        if let Work::Candles(work) = self {
+            // A SymbolActor that ended does not listen any more.
+            let _ = work.reply.send(Err(error));
+        }
+    }
+}
+
+/// The calls of one exchange.
+pub(super) struct Rest {
+    queue: RequestQueue<Symbol, Job>,
+    in_flight: usize,
+    successes: u64,
+    timer: Option<SpawnHandle>,
+}
+
+impl Rest {
+    pub fn new() -> Rest {
+        Rest { queue: RequestQueue::new(), in_flight: 0, successes: 0, timer: None }
+    }
+
+    /// Calls that wait although they keep series at the present.
+    pub fn live_waiting(&self) -> usize {
+        self.queue.waiting(Priority::Live)
+    }
+}
+
+impl ExchangeActor {
+    /// Queues a call.
+    pub(super) fn ask(&mut self, work: Work, ctx: &mut Context<Self>) {
+        let (request, priority) = match &work {
+            Work::Describe(symbol) => {
+                (self.setup.venue.dialect.encode_instruments(std::slice::from_ref(symbol)).pop(), Priority::Live)
+            }
+            Work::Candles(work) => (Some(self.encode(work, work.call)), work.call.priority),
+        };
+        let Some(request) = request else { return };
+        let job = Job { work, cost: request.cost, priority, failures: 0, successes_then: None };
+        self.push(job);
+        self.pump(ctx);
+    }
+
+    fn push(&mut self, job: Job) {
+        self.rest.queue.push(job.priority, job.work.symbol().clone(), job.cost, job);
+    }
+
+    fn encode(&self, work: &CandleWork, call: Call) -> HttpRequest {
+        self.setup.venue.dialect.encode_candles(&work.instrument, work.timeframe, call.span)
+    }
+
+    /// Drops the waiting calls of a symbol that is no longer served.
+    pub(super) fn cancel(&mut self, symbol: &Symbol) {
+        for job in self.rest.queue.cancel(symbol) {
+            job.work.fail(FetchError::Cancelled);
+        }
+    }
+
+    /// Lets calls leave while the gate is open and the budget admits them.
+    pub(super) fn pump(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.rest.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        while self.gate.is_open() && self.rest.in_flight < CONCURRENT_CALLS {
+            let now = self.setup.venue.clock.now();
+            let next = self.with_budget(|rest, budget| rest.queue.pop_ready(budget, now));
+            match next {
+                Next::Ready(job) => self.leave(job, ctx),
+                Next::Empty => break,
+                Next::WaitUntil(until) => {
+                    let wait = self.setup.venue.clock.to_wall((until - now).to_std().unwrap_or_default());
+                    let timer = ctx.run_later(wait.max(Duration::from_millis(1)), |actor, ctx| {
+                        actor.rest.timer = None;
+                        actor.pump(ctx);
+                    });
+                    self.rest.timer = Some(timer);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn leave(&mut self, mut job: Job, ctx: &mut Context<Self>) {
+        let venue = self.setup.venue.clone();
+        let request = match &mut job.work {
+            Work::Candles(work) if work.reply.is_closed() => return,
+            Work::Candles(work) => {
+                if work.call.priority == Priority::Live {
+                    // It may have waited: one call brings everything that has closed meanwhile.
+                    let grid = Grid::new(work.timeframe, work.instrument.anchors);
+                    let closed = grid.last_closed_end(venue.now() - venue.capabilities().settle);
+                    work.call.span.to = work.call.span.to.max(closed);
+                }
+                venue.dialect.encode_candles(&work.instrument, work.timeframe, work.call.span)
+            }
+            Work::Describe(symbol) => {
+                match venue.dialect.encode_instruments(std::slice::from_ref(symbol)).pop() {
+                    Some(request) => request,
+                    None => return,
+                }
+            }
+        };
+        self.rest.in_flight += 1;
+        venue.tally.rest_call();
+        let sent_at = venue.clock.now();
+        let venue_then = venue.at(sent_at);
+        let calling = async move { venue.transport.http(&request).await };
+        ctx.spawn(calling.into_actor(self).map(move |result, actor, ctx| {
+            actor.rest.in_flight -= 1;
+            actor.returned(job, result, sent_at, venue_then, ctx);
+            actor.pump(ctx);
+        }));
+    }
+
+    fn returned(
+        &mut self,
+        job: Job,
+        result: Result<HttpReply, TransportError>,
+        sent_at: chrono::DateTime<chrono::Utc>,
+        venue_then: chrono::DateTime<chrono::Utc>,
+        ctx: &mut Context<Self>,
+    ) {
+        let venue = self.setup.venue.clone();
+        let reply = match result {
+            Ok(reply) => reply,
+            Err(error) => return self.failed(job, &error.to_string(), ctx),
+        };
+        venue.observe_reply(&reply, sent_at);
+        let now = venue.clock.now();
+        if let Some(used) = venue.dialect.standing(&reply).used {
+            self.with_budget(|_, budget| budget.observe_used(0, used, now));
+        }
+        let outcome = match &job.work {
+            Work::Describe(symbol) => venue.dialect.decode_instruments(Some(symbol), &reply).map(Outcome::Described),
+            Work::Candles(work) => venue
+                .dialect
+                .decode_candles(&work.instrument, work.timeframe, work.call.span, &reply)
+                .map(|rows| {
+                    // Venue time at the start of the call: the least of all that is known about it.
+                    let dated = reply.date().map_or(venue_then, |date| date + chrono::TimeDelta::seconds(1));
+                    let sent_then = venue_then.min(venue.at(sent_at)).min(dated);
+                    Outcome::Page(FetchedPage { call: work.call, rows, sent_at: sent_then, observed_at: sent_at })
+                }),
+        };
+        match outcome {
+            Ok(outcome) => {
+                self.rest.successes += 1;
+                self.with_budget(|_, budget| budget.succeeded(now));
+                self.venue_works();
+                match (outcome, job.work) {
+                    (Outcome::Page(page), Work::Candles(work)) => drop(work.reply.send(Ok(page))),
+                    (Outcome::Described(found), _) => self.described(found, ctx),
+                    (Outcome::Page(_), Work::Describe(_)) => {}
+                }
+            }
+            Err(error) => self.refused(job, error, ctx),
+        }
+    }
+
+    fn refused(&mut self, job: Job, error: VenueError, ctx: &mut Context<Self>) {
+        let (refusal, retry_after) = match error.kind {
+            ErrorKind::RateLimited { retry_after } => (Refusal::Limited, retry_after),
+            ErrorKind::Banned { retry_after } => (Refusal::Banned, retry_after),
+            ErrorKind::Unavailable | ErrorKind::Malformed => return self.failed(job, &error.to_string(), ctx),
+            ErrorKind::UnknownSymbol | ErrorKind::BadRequest | ErrorKind::OutOfHistory => {
+                if let Work::Describe(symbol) = &job.work {
+                    self.unknown(symbol.clone(), error.message.clone());
+                }
+                return job.work.fail(FetchError::Venue(error));
+            }
+        };
+        let now = self.setup.venue.clock.now();
+        let until = self.with_budget(|_, budget| budget.refused(refusal, retry_after, now));
+        warn!(exchange = self.setup.venue.id(), %error, %until, "the venue turned us away");
+        if until - now >= chrono::TimeDelta::from_std(LONG_BLOCK).unwrap_or_default() {
+            let exchange = self.setup.venue.id().to_owned();
+            self.setup.supervisor.do_send(Blocked { exchange, until });
+        }
+        self.push(job);
+        self.report();
+    }
+
+    /// The venue did not answer as it should: its trouble closes the gate, and the call waits there.
+    /// Only a call that fails while others succeed is the symbol's own trouble.
+    fn failed(&mut self, mut job: Job, why: &str, ctx: &mut Context<Self>) {
+        debug!(exchange = self.setup.venue.id(), symbol = %job.work.symbol(), error = why, "call failed");
+        if job.successes_then.is_none_or(|then| then < self.rest.successes) {
+            job.failures += 1;
+        }
+        job.successes_then = Some(self.rest.successes);
+        if job.failures > MAX_FAILURES {
+            let attempts = job.failures;
+            return job.work.fail(FetchError::Exhausted { attempts, last: why.to_owned() });
+        }
+        self.push(job);
+        self.close_gate(why.to_owned(), ctx);
+    }
+}
+
+/// What a call brought.
+enum Outcome {
+    Page(FetchedPage),
+    Described(Vec<Instrument>),
+}

@@ -1,0 +1,254 @@
+//! Every message of the tree: who sends it, who receives it, what is answered, what may be lost.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use chrono::{DateTime, Utc};
+
+use crate::engine::book::Call;
+use crate::engine::settle::{CandleFrame, ConnectionId};
+use crate::exchange::{Instrument, VenueError};
+use crate::market::{Candle, Symbol, Timeframe};
+use crate::status::ComponentStatus;
+use crate::store::{ExchangeRow, SeriesChange, SeriesOutcome, SymbolRow};
+
+/// SymbolActor -> WriterActor: write this in one transaction.
+/// Reply: the outcomes in the order of the changes, once they are durable.
+/// Loss: none while the writer lives; after its death the sender's slot sends it to the next one.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<SeriesOutcome>, SaveError>")]
+pub struct SaveSeries {
+    /// The changes of one symbol.
+    pub changes: Arc<Vec<SeriesChange>>,
+}
+
+/// Why a save did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SaveError {
+    /// The store will never take this; nothing of it was written.
+    #[error("refused by the store: {0}")]
+    Refused(String),
+    /// The collector is stopping and the store did not take it in time.
+    #[error("not stored before the stop: {0}")]
+    Stopping(String),
+}
+
+/// Supervisor -> WriterActor: write everything that waits. Reply: when it is durable or given up.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Flush;
+
+/// Any actor -> StatusActor: the newest state of a component. No reply; a lost one is replaced by
+/// the next.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Report(pub ComponentStatus);
+
+/// Parent -> StatusActor: a component is gone for good. No reply.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Forget(pub String);
+
+/// StreamActor -> SymbolActor: what a connection delivered, in order. Reply: taken.
+/// Loss: with the SymbolActor; what it had not settled is read by REST.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct StreamBatch {
+    /// Which connection.
+    pub connection: ConnectionId,
+    /// Frames, oldest first; forming states of one bucket are merged into the newest.
+    pub frames: Vec<(Timeframe, CandleFrame)>,
+    /// Venue time of the newest frame of the whole connection; all earlier frames of this symbol
+    /// were handed over before or stand in `frames`.
+    pub alive_at: DateTime<Utc>,
+}
+
+/// StreamActor -> SymbolActor: the venue acknowledged a subscription. No reply.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct StreamAttached {
+    /// Which connection.
+    pub connection: ConnectionId,
+    /// What it now carries.
+    pub timeframe: Timeframe,
+    /// When, in venue time.
+    pub acked_at: DateTime<Utc>,
+}
+
+/// ExchangeActor -> SymbolActor: a connection is gone. No reply.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct StreamDetached {
+    /// Which connection.
+    pub connection: ConnectionId,
+}
+
+/// ExchangeActor -> StreamActor: carry this market's timeframes, or hand them to a new life of its
+/// SymbolActor. No reply.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Subscribe {
+    /// The market's id in frames.
+    pub stream_id: String,
+    /// Unified name.
+    pub symbol: Symbol,
+    /// What to carry.
+    pub timeframes: Vec<Timeframe>,
+    /// Who gets it.
+    pub receiver: Addr<super::symbol::SymbolActor>,
+}
+
+/// ExchangeActor -> StreamActor: carry a market no longer. No reply.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Unsubscribe {
+    /// The market's id in frames.
+    pub stream_id: String,
+}
+
+/// StreamActor -> ExchangeActor: what happened on a connection. No reply.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct StreamNotice {
+    /// Which connection.
+    pub connection: ConnectionId,
+    /// What happened.
+    pub news: StreamNews,
+}
+
+/// News of a connection.
+#[derive(Debug, Clone)]
+pub enum StreamNews {
+    /// It is open and has delivered data after its acks.
+    Proven,
+    /// The venue refused a market, or never acknowledged it.
+    Refused {
+        /// The market.
+        symbol: Symbol,
+        /// Why.
+        error: VenueError,
+    },
+    /// The venue says it is up or down.
+    VenueStatus {
+        /// Up.
+        is_up: bool,
+        /// Its words.
+        message: String,
+    },
+}
+
+/// SymbolActor -> ExchangeActor: read candles when the gate and the budget allow it.
+/// Reply: the page, or why there is none. Calls that wait end with [`FetchError::Cancelled`] when
+/// the venue is shut down.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<FetchedPage, FetchError>")]
+pub struct FetchCandles {
+    /// The market.
+    pub instrument: Arc<Instrument>,
+    /// Which bars.
+    pub timeframe: Timeframe,
+    /// What to ask for. The end of a live call is moved to the newest closed bar when it leaves.
+    pub call: Call,
+}
+
+/// A page with the circumstances of its request.
+#[derive(Debug, Clone)]
+pub struct FetchedPage {
+    /// The call as it was made.
+    pub call: Call,
+    /// Rows, oldest first.
+    pub rows: Vec<Candle>,
+    /// Venue time when the request left, as far as it is proven.
+    pub sent_at: DateTime<Utc>,
+    /// Our clock when the request left.
+    pub observed_at: DateTime<Utc>,
+}
+
+/// Why there is no page.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// The venue's answer, which asking again does not change.
+    #[error(transparent)]
+    Venue(#[from] VenueError),
+    /// This call fails although the venue works otherwise.
+    #[error("failed {attempts} times while other calls succeed, last: {last}")]
+    Exhausted {
+        /// How often.
+        attempts: u32,
+        /// The last error.
+        last: String,
+    },
+    /// The venue is being shut down.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// SymbolActor -> ExchangeActor: something about the symbol. No reply.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct SymbolNotice {
+    /// The symbol.
+    pub symbol: Symbol,
+    /// Which life of it speaks.
+    pub generation: u64,
+    /// What.
+    pub news: SymbolNews,
+}
+
+/// News of a symbol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SymbolNews {
+    /// It stored something: its back-off may start small again.
+    Useful,
+    /// REST found trading in a bucket that the stream was silent about.
+    Deaf,
+}
+
+/// ProbeActor -> ExchangeActor: the venue answered. No reply.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Probed {
+    /// Which try.
+    pub generation: u64,
+    /// The instruments found, where the probe asked for them.
+    pub instruments: Vec<Instrument>,
+    /// Symbols that do not exist, in the venue's words.
+    pub unknown: Vec<(Symbol, String)>,
+    /// Whether the stream works; `None` where it was not tried.
+    pub stream: Option<Result<(), String>>,
+}
+
+/// Supervisor -> ExchangeActor: what is wanted now. No reply.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Configure {
+    /// The exchange's own settings.
+    pub exchange: ExchangeRow,
+    /// Its symbols.
+    pub symbols: Vec<SymbolRow>,
+}
+
+/// ExchangeActor -> Supervisor: the venue locked us out until then. No reply.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Blocked {
+    /// Exchange id.
+    pub exchange: String,
+    /// Our clock.
+    pub until: DateTime<Utc>,
+}
+
+/// Parent -> child: hand over what you hold and end. No reply; the exit guard answers.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Stop;
+
+/// Host -> Supervisor: look at the tables now instead of within two seconds. Reply: looked.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Refresh;
+
+/// Host -> Supervisor: stop in order. Reply: when everything has ended.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Shutdown;

@@ -1,0 +1,25 @@
+//! The supervision tree: one file per actor, all messages in one place.
+//!
+//! ```text
+//! Supervisor
+//! ├── WriterActor                  the only writer of candles and coverage
+//! ├── StatusActor                  gathers reports, writes them throttled
+//! └── ExchangeActor                one per exchange: gate, budget, REST, connections
+//!     ├── ProbeActor               one try to reach the venue
+//!     ├── StreamActor              one per connection
+//!     └── SymbolActor              one per symbol: finality, backfill, repair
+//! ```
+//!
+//! Data flows down one way: frame -> StreamActor -> SymbolActor -> WriterActor -> store.
+
+pub mod exchange;
+pub mod messages;
+pub mod probe;
+pub mod status;
+pub mod stream;
+pub mod supervisor;
+pub mod symbol;
+pub mod venue;
+pub mod writer;
+
+pub use supervisor::Supervisor;

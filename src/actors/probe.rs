@@ -1,0 +1,173 @@
+//! One try to reach a venue: its instrument list, and whether its stream works, found out by
+//! connecting and subscribing one symbol. Success is told to the parent; failure is the end of this
+//! life, and the parent's back-off is the wait before the next.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures_util::{SinkExt, StreamExt};
+
+use super::exchange::ExchangeActor;
+use super::messages::{Probed, Stop};
+use super::venue::Venue;
+use crate::exchange::{Channel, ErrorKind, Event, Instrument, InstrumentSource, Retry, Subscription, VenueError};
+use crate::market::Symbol;
+use crate::supervise::exit::{Exit, ExitGuard};
+use crate::supervise::family::Member;
+use crate::transport::{Frame, TransportError};
+
+/// How long the stream may take to acknowledge the trial subscription (wall time).
+const STREAM_WAIT: Duration = Duration::from_secs(10);
+
+/// What the actor is built from.
+pub struct ProbeSetup {
+    /// The venue.
+    pub venue: Venue,
+    /// The symbols to describe.
+    pub symbols: Vec<Symbol>,
+    /// A subscription to try the stream with: its channel, and the symbol if one is preferred.
+    pub stream_trial: Option<Channel>,
+    /// Who is told.
+    pub parent: Addr<ExchangeActor>,
+    /// Tells the parent of the end.
+    pub guard: ExitGuard<()>,
+    /// Keeps the family alive.
+    pub member: Member,
+}
+
+/// See the module.
+pub struct ProbeActor {
+    setup: ProbeSetup,
+}
+
+/// Why a probe brought nothing.
+#[derive(Debug, thiserror::Error)]
+enum ProbeError {
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error(transparent)]
+    Venue(#[from] VenueError),
+}
+
+type Found = (Vec<Instrument>, Vec<(Symbol, String)>);
+
+impl ProbeActor {
+    /// A probe that is about to try.
+    pub fn new(setup: ProbeSetup) -> ProbeActor {
+        ProbeActor { setup }
+    }
+}
+
+/// Reads the instruments of the wanted symbols.
+async fn read_instruments(venue: &Venue, symbols: &[Symbol]) -> Result<Found, ProbeError> {
+    let (mut found, mut unknown) = (Vec::new(), Vec::new());
+    let requests = venue.dialect.encode_instruments(symbols);
+    let per_symbol = venue.capabilities().instruments == InstrumentSource::PerSymbol;
+    for (index, request) in requests.iter().enumerate() {
+        if index > 0 {
+            // Calls of a probe pass the budget by; a polite pause keeps them within any venue's limit.
+            let limit = venue.capabilities().limits.get(request.cost.limit);
+            let pause = limit.map_or(Duration::ZERO, |limit| limit.window * request.cost.units / limit.capacity.max(1));
+            venue.clock.sleep(pause).await;
+        }
+        let sent_at = venue.clock.now();
+        venue.tally.rest_call();
+        let reply = venue.transport.http(request).await?;
+        venue.observe_reply(&reply, sent_at);
+        let asked = if per_symbol { symbols.get(index) } else { None };
+        match (venue.dialect.decode_instruments(asked, &reply), asked) {
+            (Ok(instruments), _) => found.extend(instruments),
+            (Err(error), Some(symbol)) if error.kind == ErrorKind::UnknownSymbol => {
+                unknown.push((symbol.clone(), error.message));
+            }
+            (Err(error), _) => return Err(error.into()),
+        }
+    }
+    if !per_symbol {
+        for symbol in symbols.iter().filter(|symbol| !found.iter().any(|known| known.symbol == **symbol)) {
+            unknown.push((symbol.clone(), "not in the venue's instrument list".to_owned()));
+        }
+    }
+    Ok((found, unknown))
+}
+
+/// Connects, subscribes one market, and waits for its ack or its data.
+async fn try_stream(venue: &Venue, channel: Channel, stream_id: String) -> Result<(), String> {
+    let trial = async {
+        let mut socket =
+            venue.transport.connect(&venue.dialect.stream_url(channel)).await.map_err(|error| error.to_string())?;
+        let subscription = Subscription { channel, stream_id };
+        for frame in venue.dialect.encode_subscribe(&[subscription], 1) {
+            socket.sink.send(Frame::Text(frame.text.into())).await.map_err(|error| error.to_string())?;
+        }
+        while let Some(frame) = socket.frames.next().await {
+            let text = match frame {
+                Ok(Frame::Text(text)) => text,
+                Ok(Frame::Close) => break,
+                Ok(_) => continue,
+                Err(error) => return Err(error.to_string()),
+            };
+            let mut verdict = None;
+            venue.dialect.decode_frame(&text, &mut |event| match event {
+                Event::Subscribed { stamped_at, .. } => {
+                    if let Some(stamp) = stamped_at {
+                        venue.observe_stamp(stamp);
+                    }
+                    verdict = Some(Ok(()));
+                }
+                Event::Candle { .. } | Event::Trade { .. } => verdict = Some(Ok(())),
+                Event::Rejected { error, .. } if error.retry() == Retry::Never => {
+                    verdict = Some(Err(error.to_string()));
+                }
+                _ => {}
+            });
+            if let Some(verdict) = verdict {
+                return verdict;
+            }
+        }
+        Err("closed before anything was acknowledged".to_owned())
+    };
+    match tokio::time::timeout(STREAM_WAIT, trial).await {
+        Ok(verdict) => verdict,
+        Err(_) => Err(format!("nothing acknowledged within {STREAM_WAIT:?}")),
+    }
+}
+
+impl Actor for ProbeActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let venue = self.setup.venue.clone();
+        let symbols = self.setup.symbols.clone();
+        let channel = self.setup.stream_trial;
+        let probing = async move {
+            let (instruments, unknown) = read_instruments(&venue, &symbols).await?;
+            let wanted = instruments.iter().find(|instrument| symbols.contains(&instrument.symbol));
+            let stream = match (channel, wanted) {
+                (Some(channel), Some(instrument)) => {
+                    Some(try_stream(&venue, channel, instrument.stream_id.clone()).await)
+                }
+                _ => None,
+            };
+            Ok::<_, ProbeError>((instruments, unknown, stream))
+        };
+        ctx.spawn(probing.into_actor(self).map(|result, actor, ctx| {
+            let generation = actor.setup.guard.generation();
+            match result {
+                Ok((instruments, unknown, stream)) => {
+                    actor.setup.parent.do_send(Probed { generation, instruments, unknown, stream });
+                }
+                Err(error) => actor.setup.guard.ends_with(Exit::Failed(error.to_string())),
+            }
+            ctx.stop();
+        }));
+    }
+}
+
+impl Handler<Stop> for ProbeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
+}

@@ -1,0 +1,95 @@
+//! When a REST page corrects a bar that higher bars were derived from, those are derived again in
+//! the same transaction.
+
+use crate::engine::derive;
+use crate::market::{Candle, Grid, Span, SpanSet, resample};
+use crate::store::{CandleQuery, SeriesId, Store, StoreError};
+
+use super::series::{Feed, Series};
+
+/// What has to be looked at in the store before a page is queued.
+pub(super) struct Checks {
+    /// Rows of the page whose bucket was final before, and for which a final parent bar exists.
+    rows: Vec<Candle>,
+    series: Vec<Lineage>,
+    index: usize,
+}
+
+/// What is needed of a series outside of the actor.
+struct Lineage {
+    id: SeriesId,
+    grid: Grid,
+    parts: Option<usize>,
+    complete: SpanSet,
+}
+
+impl Checks {
+    pub fn new(series: &[Series], index: usize, rows: &[Candle]) -> Checks {
+        let parents: Vec<&Series> = series
+            .iter()
+            .filter(|parent| matches!(parent.feed, Feed::Derived { from, .. } if from == index))
+            .collect();
+        let is_part = |row: &Candle| {
+            series[index].book.is_complete(row.open_time)
+                && parents.iter().any(|parent| parent.book.is_complete(parent.grid().bucket_at(row.open_time)))
+        };
+        let rows: Vec<Candle> = rows.iter().filter(|row| is_part(row)).copied().collect();
+        let series = if rows.is_empty() { Vec::new() } else { series.iter().map(Lineage::of).collect() };
+        Checks { rows, series, index }
+    }
+
+    /// The higher bars that change, with the index of their series.
+    pub async fn run(self, store: &dyn Store) -> Result<Vec<(usize, Candle)>, StoreError> {
+        let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else { return Ok(vec![]) };
+        let own = &self.series[self.index];
+        let span = Span::new(first.open_time, own.grid.next_open(last.open_time));
+        let stored = read(store, own.id, span).await?;
+        let is_news = |row: &&Candle| {
+            stored.iter().find(|known| known.open_time == row.open_time).is_some_and(|known| !known.agrees_with(row))
+        };
+        let mut changed: Vec<(usize, Candle)> =
+            self.rows.iter().filter(is_news).map(|row| (self.index, *row)).collect();
+        let mut corrections = Vec::new();
+        // Series stand finest first, so one pass carries a change all the way up.
+        for (index, parent) in self.series.iter().enumerate() {
+            let Some(parts) = parent.parts else { continue };
+            let mut opens: Vec<_> = changed
+                .iter()
+                .filter(|(series, _)| *series == parts)
+                .map(|(_, candle)| parent.grid.bucket_at(candle.open_time))
+                .filter(|open| parent.complete.contains(*open))
+                .collect();
+            opens.dedup();
+            for open in opens {
+                let fine = &self.series[parts];
+                let mut rows = read(store, fine.id, resample::parts_span(&fine.grid, &parent.grid, open)).await?;
+                for row in &mut rows {
+                    let news = changed.iter().find(|(series, new)| *series == parts && new.open_time == row.open_time);
+                    if let Some((_, new)) = news {
+                        *row = *new;
+                    }
+                }
+                if let Some(candle) = derive::derive(&parent.grid, open, &rows, &fine.grid, &fine.complete) {
+                    changed.push((index, candle));
+                    corrections.push((index, candle));
+                }
+            }
+        }
+        Ok(corrections)
+    }
+}
+
+impl Lineage {
+    fn of(series: &Series) -> Lineage {
+        let parts = match series.feed {
+            Feed::Derived { from, .. } => Some(from),
+            Feed::Native { .. } => None,
+        };
+        Lineage { id: series.id, grid: series.grid(), parts, complete: series.book.complete() }
+    }
+}
+
+async fn read(store: &dyn Store, series: SeriesId, span: Span) -> Result<Vec<Candle>, StoreError> {
+    let query = CandleQuery { span, limit: None, newest_first: false };
+    Ok(store.candles(series, query).await?.into_iter().map(|row| row.candle).collect())
+}

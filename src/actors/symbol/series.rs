@@ -1,0 +1,236 @@
+//! One series inside a SymbolActor: its book, what feeds it live, and what waits to be saved.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::engine::book::{Book, Conclusion, JUST_CLOSED, NOT_FETCHED};
+use crate::engine::settle::{Tracker, Verdict};
+use crate::market::ledger::{Coverage, LedgerChange};
+use crate::market::{Candle, FinalCandle, Grid, Rule, Source, Span, SpanSet, Timeframe};
+use crate::store::{SeriesChange, SeriesId};
+
+/// How long after close and grace a stream may still settle its bucket before REST reads it.
+const STREAM_PATIENCE: TimeDelta = TimeDelta::seconds(10);
+/// How long after its close a derived bar may wait for its parts before it is read natively.
+const DERIVE_PATIENCE: TimeDelta = TimeDelta::seconds(45);
+
+/// Where live bars come from.
+pub(super) enum Feed {
+    /// The venue's own bars: by stream while one is attached, by polling otherwise.
+    Native {
+        /// Follows the stream; `None` where the venue has none.
+        tracker: Option<Tracker>,
+        /// How long after a close a frame of the same connection settles the bucket.
+        grace: TimeDelta,
+    },
+    /// The sums of a finer series of the same symbol.
+    Derived {
+        /// Index of the finer series.
+        from: usize,
+        /// The oldest bar not derived yet.
+        next: DateTime<Utc>,
+        /// Its parts are being read from the store.
+        is_reading: bool,
+    },
+}
+
+/// See the module.
+pub(super) struct Series {
+    pub id: SeriesId,
+    pub timeframe: Timeframe,
+    pub book: Book,
+    pub feed: Feed,
+    /// Open time and close time of the newest final bar.
+    pub newest: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    pending: SeriesChange,
+    /// Complete stretches on their way to the store.
+    unsaved: SpanSet,
+}
+
+impl Series {
+    pub fn new(id: SeriesId, timeframe: Timeframe, book: Book, feed: Feed) -> Series {
+        let newest = book.complete().spans().last().map(|span| {
+            let open = book.grid().previous_open(span.to);
+            (open, book.grid().close_of(open))
+        });
+        let pending = SeriesChange::new(id);
+        Series { id, timeframe, book, feed, newest, pending, unsaved: SpanSet::new() }
+    }
+
+    pub fn grid(&self) -> Grid {
+        self.book.grid()
+    }
+
+    pub fn tracker(&mut self) -> Option<&mut Tracker> {
+        match &mut self.feed {
+            Feed::Native { tracker, .. } => tracker.as_mut(),
+            Feed::Derived { .. } => None,
+        }
+    }
+
+    /// True when a stream feeds it now; a derived series follows whatever feeds its parts.
+    pub fn is_streamed(&self) -> bool {
+        match &self.feed {
+            Feed::Native { tracker, .. } => tracker.as_ref().is_some_and(|tracker| tracker.connection().is_some()),
+            Feed::Derived { .. } => true,
+        }
+    }
+
+    /// From which bucket on REST has to wait for somebody else, and until when.
+    fn owned(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+        let grid = self.grid();
+        match &self.feed {
+            Feed::Native { tracker, grace } => {
+                let from = tracker.as_ref()?.owned_from()?;
+                Some((from, grid.close_of(from) + *grace + STREAM_PATIENCE))
+            }
+            Feed::Derived { next, .. } => Some((*next, grid.close_of(*next) + DERIVE_PATIENCE)),
+        }
+    }
+
+    /// Accounts for what has closed by `now`. Polled series look `jitter` later, so that the
+    /// symbols of a venue do not all ask in the same instant.
+    pub fn observe(&mut self, now: DateTime<Utc>, jitter: TimeDelta) {
+        let grid = self.grid();
+        match &mut self.feed {
+            Feed::Native { tracker: Some(tracker), grace } => {
+                tracker.abandon_before(grid.last_closed_end(now - *grace - STREAM_PATIENCE));
+            }
+            Feed::Native { .. } => {}
+            Feed::Derived { next, is_reading, .. } => {
+                let overdue = grid.last_closed_end(now - DERIVE_PATIENCE);
+                if !*is_reading && *next < overdue {
+                    *next = overdue;
+                }
+            }
+        }
+        let owned_from = self.owned().map(|(from, _)| from);
+        let look = if owned_from.is_some() { now } else { now - jitter };
+        if let Some(span) = self.book.observe(look, owned_from) {
+            self.state(LedgerChange::Set(span, Coverage::missing(JUST_CLOSED)));
+        }
+        for change in self.book.retire(now) {
+            self.state(change);
+        }
+    }
+
+    /// When it next has something to do by itself.
+    pub fn wake_at(&self, now: DateTime<Utc>, jitter: TimeDelta) -> DateTime<Utc> {
+        let close = match self.owned() {
+            Some((_, deadline)) => deadline,
+            None => self.book.next_close_at() + jitter,
+        };
+        self.book.retry_at(now).map_or(close, |retry| retry.min(close))
+    }
+
+    /// States something that is no proof of completeness: it holds in the book at once and is
+    /// written with the next save.
+    pub fn state(&mut self, change: LedgerChange) {
+        let extent = self.book.extent();
+        self.book.stored(std::slice::from_ref(&change), extent);
+        self.pending.ledger.push(change);
+    }
+
+    /// True when the bucket has its final row, stored or on its way.
+    pub fn is_settled(&self, open_time: DateTime<Utc>) -> bool {
+        self.book.is_complete(open_time) || self.unsaved.contains(open_time)
+    }
+
+    /// Takes what the stream side decided.
+    pub fn take(&mut self, verdict: Verdict, observed_at: DateTime<Utc>) {
+        match verdict {
+            Verdict::Final(candle, source, rule) => {
+                self.settle(FinalCandle { candle, source, rule, observed_at });
+            }
+            // The tracker no longer owns it, so the next look accounts for it as closed and missing.
+            Verdict::Unsettled(_) => {}
+            Verdict::Reread(span) => {
+                self.book.doubt(span);
+                self.state(LedgerChange::Unverify(span));
+            }
+        }
+    }
+
+    /// Queues a bar that was settled without REST: covered, but not verified.
+    pub fn settle(&mut self, settled: FinalCandle) {
+        let open = settled.candle.open_time;
+        let bucket = Span::new(open, self.grid().next_open(open));
+        let skipped = Span::new(self.book.extent().to, open);
+        self.book.observe_through(bucket.to);
+        if !skipped.is_empty() {
+            self.state(LedgerChange::Set(skipped, Coverage::missing(JUST_CLOSED)));
+        }
+        self.push(settled);
+        self.pending.ledger.push(LedgerChange::Set(bucket, Coverage::Complete { verified: false }));
+        self.unsaved.insert(bucket);
+    }
+
+    /// Queues what a REST page proved.
+    pub fn conclude(&mut self, conclusion: Conclusion, observed_at: DateTime<Utc>) {
+        if let Some(last) = conclusion.candles.last().copied()
+            && let Some(tracker) = self.tracker()
+        {
+            tracker.note_settled(last.open_time, last.close);
+        }
+        for candle in conclusion.candles {
+            self.push(FinalCandle { candle, source: Source::Rest, rule: Rule::Rest, observed_at });
+        }
+        for change in &conclusion.ledger {
+            if let LedgerChange::Set(span, Coverage::Complete { .. }) = change {
+                self.unsaved.insert(*span);
+            }
+        }
+        self.pending.ledger.extend(conclusion.ledger);
+        if conclusion.forming.is_some() {
+            self.pending.forming = conclusion.forming;
+        }
+    }
+
+    /// Queues a correction of a derived bar whose parts were revised.
+    pub fn rederive(&mut self, candle: Candle, observed_at: DateTime<Utc>) {
+        let bucket = Span::new(candle.open_time, self.grid().next_open(candle.open_time));
+        self.push(FinalCandle { candle, source: Source::Derived, rule: Rule::Derived, observed_at });
+        self.pending.ledger.push(LedgerChange::Unverify(bucket));
+    }
+
+    fn push(&mut self, settled: FinalCandle) {
+        let open = settled.candle.open_time;
+        if self.newest.is_none_or(|(newest, _)| newest <= open) {
+            self.newest = Some((open, self.grid().close_of(open)));
+        }
+        self.pending.candles.push(settled);
+    }
+
+    /// Queues the state of the open bucket.
+    pub fn form(&mut self, forming: Candle) {
+        self.pending.forming = Some(forming);
+    }
+
+    /// True when something waits that should be durable soon.
+    pub fn has_candles(&self) -> bool {
+        !self.pending.candles.is_empty() || self.pending.forming.is_some()
+    }
+
+    /// True when anything waits.
+    pub fn has_pending(&self) -> bool {
+        self.has_candles() || !self.pending.ledger.is_empty()
+    }
+
+    /// Takes what waits, with the extent the ledger must tile.
+    pub fn take_pending(&mut self) -> SeriesChange {
+        let mut change = std::mem::replace(&mut self.pending, SeriesChange::new(self.id));
+        let extent = self.book.extent();
+        change.extent = (!extent.is_empty()).then_some((extent, NOT_FETCHED));
+        change
+    }
+
+    /// A save has become durable.
+    pub fn saved(&mut self, change: &SeriesChange) {
+        let extent = change.extent.map_or_else(|| self.book.extent(), |(extent, _)| extent);
+        self.book.stored(&change.ledger, extent);
+        for statement in &change.ledger {
+            if let LedgerChange::Set(span, Coverage::Complete { .. }) = statement {
+                self.unsaved.remove(*span);
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The only writer of candles and coverage. Gathers what arrives within a moment into one
+//! transaction, rides out a store that cannot be written, and answers when the data is durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::messages::{Flush, Report, SaveError, SaveSeries, Stop};
+use crate::config::WriterConfig;
+use crate::status::{ComponentStatus, Health, Phase, Tally};
+use crate::store::{SeriesChange, SeriesOutcome, Store, StoreError, WriteBatch};
+use crate::supervise::exit::ExitGuard;
+use crate::supervise::family::Member;
+use crate::supervise::slot::Slot;
+
+/// First and longest wait between tries while the store cannot be written.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What the writer is built from.
+pub struct WriterSetup {
+    /// Where to write.
+    pub store: Arc<dyn Store>,
+    /// Batch size and age.
+    pub config: WriterConfig,
+    /// Running totals.
+    pub tally: Tally,
+    /// Where to report.
+    pub status: Slot<super::status::StatusActor>,
+    /// Tells the Supervisor of the end.
+    pub guard: ExitGuard<&'static str>,
+    /// Keeps the family alive.
+    pub member: Member,
+}
+
+/// See the module.
+pub struct WriterActor {
+    setup: WriterSetup,
+    waiting: Vec<Job>,
+    waiting_rows: usize,
+    is_writing: bool,
+    is_stopping: bool,
+    timer: Option<SpawnHandle>,
+    flushed: Vec<oneshot::Sender<()>>,
+}
+
+/// One sender's changes.
+struct Job {
+    changes: Arc<Vec<SeriesChange>>,
+    reply: oneshot::Sender<Result<Vec<SeriesOutcome>, SaveError>>,
+}
+
+impl WriterActor {
+    /// A writer with nothing to do.
+    pub fn new(setup: WriterSetup) -> WriterActor {
+        WriterActor {
+            setup,
+            waiting: Vec::new(),
+            waiting_rows: 0,
+            is_writing: false,
+            is_stopping: false,
+            timer: None,
+            flushed: Vec::new(),
+        }
+    }
+
+    /// Starts a transaction with everything that waits, unless one is under way.
+    fn write(&mut self, ctx: &mut Context<Self>) {
+        if self.is_writing {
+            return;
+        }
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        if self.waiting.is_empty() {
+            self.flushed.drain(..).for_each(|waiter| drop(waiter.send(())));
+            if self.is_stopping {
+                ctx.stop();
+            }
+            return;
+        }
+        self.is_writing = true;
+        self.waiting_rows = 0;
+        let jobs = std::mem::take(&mut self.waiting);
+        let gives_up = self.is_stopping;
+        let writing = write_jobs(self.setup.store.clone(), self.setup.tally.clone(), jobs, gives_up);
+        ctx.spawn(writing.into_actor(self).map(|trouble, actor, ctx| {
+            actor.is_writing = false;
+            actor.report(trouble);
+            actor.write(ctx);
+        }));
+    }
+
+    fn report(&self, trouble: Option<String>) {
+        let Some(status) = self.setup.status.current() else { return };
+        let mut report = ComponentStatus::starting("writer");
+        report.phase = Phase::Live;
+        report.health = if trouble.is_some() { Health::Error } else { Health::Running };
+        report.message = trouble.unwrap_or_else(|| self.setup.store.url().to_owned());
+        status.do_send(Report(report));
+    }
+}
+
+/// Writes the jobs together; a batch that the store refuses is split by sender, so that one poisoned
+/// change costs nobody else anything. Returns what went wrong on the way, if anything did.
+async fn write_jobs(store: Arc<dyn Store>, tally: Tally, jobs: Vec<Job>, gives_up: bool) -> Option<String> {
+    let mut trouble = None;
+    let mut groups = vec![jobs];
+    while let Some(mut group) = groups.pop() {
+        let batch = WriteBatch {
+            series: group.iter().flat_map(|job| job.changes.iter().cloned()).collect(),
+            trades: Vec::new(),
+        };
+        match ride_out(&*store, &tally, &batch, gives_up, &mut trouble).await {
+            Ok(outcomes) => {
+                let inserted = outcomes.iter().map(|outcome| outcome.inserted).sum();
+                let revised = outcomes.iter().map(|outcome| outcome.revisions.len() as u64).sum();
+                tally.stored(inserted, revised);
+                let mut outcomes = outcomes.into_iter();
+                for job in group {
+                    let own = outcomes.by_ref().take(job.changes.len()).collect();
+                    let _ = job.reply.send(Ok(own));
+                }
+            }
+            Err(error) if error.is_transient() => {
+                for job in group {
+                    let _ = job.reply.send(Err(SaveError::Stopping(error.to_string())));
+                }
+            }
+            Err(error) if group.len() == 1 => {
+                warn!(%error, "a change was refused by the store; its candles will be fetched again");
+                tally.dropped("refused_by_store", 1);
+                trouble = Some(error.to_string());
+                for job in group {
+                    let _ = job.reply.send(Err(SaveError::Refused(error.to_string())));
+                }
+            }
+            Err(_) => {
+                let half = group.split_off(group.len() / 2);
+                groups.push(half);
+                groups.push(group);
+            }
+        }
+    }
+    trouble
+}
+
+/// Writes, waiting and trying again for as long as the store may come back.
+async fn ride_out(
+    store: &dyn Store,
+    tally: &Tally,
+    batch: &WriteBatch,
+    gives_up: bool,
+    trouble: &mut Option<String>,
+) -> Result<Vec<SeriesOutcome>, StoreError> {
+    let mut wait = RETRY.0;
+    let mut tries = 0u32;
+    loop {
+        match store.write(batch).await {
+            Err(error) if error.is_transient() && !(gives_up && tries >= 3) => {
+                if tries == 0 {
+                    warn!(%error, rows = rows_of(&batch.series), "the store cannot be written; waiting for it");
+                }
+                tally.write_failure();
+                *trouble = Some(error.to_string());
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(RETRY.1);
+                tries += 1;
+            }
+            result => {
+                if tries > 0 && result.is_ok() {
+                    info!(attempt = tries, "the store can be written again");
+                    *trouble = None;
+                }
+                return result;
+            }
+        }
+    }
+}
+
+fn rows_of(changes: &[SeriesChange]) -> usize {
+    changes.iter().map(|change| change.candles.len() + change.ledger.len()).sum()
+}
+
+impl Actor for WriterActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(self.setup.config.queue_messages);
+        self.report(None);
+    }
+}
+
+impl Handler<SaveSeries> for WriterActor {
+    type Result = ResponseActFuture<Self, Result<Vec<SeriesOutcome>, SaveError>>;
+
+    fn handle(&mut self, message: SaveSeries, ctx: &mut Context<Self>) -> Self::Result {
+        let (reply, outcome) = oneshot::channel();
+        self.waiting_rows += rows_of(&message.changes);
+        self.waiting.push(Job { changes: message.changes, reply });
+        if self.waiting_rows >= self.setup.config.batch_rows {
+            self.write(ctx);
+        } else if self.timer.is_none() && !self.is_writing {
+            let timer = ctx.run_later(self.setup.config.batch_age, |actor, ctx| {
+                actor.timer = None;
+                actor.write(ctx);
+            });
+            self.timer = Some(timer);
+        }
+        let gone = || SaveError::Stopping("the writer ended".to_owned());
+        Box::pin(async move { outcome.await.unwrap_or_else(|_| Err(gone())) }.into_actor(self))
+    }
+}
+
+impl Handler<Flush> for WriterActor {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, _: Flush, ctx: &mut Context<Self>) -> Self::Result {
+        let (done, flushed) = oneshot::channel();
+        self.flushed.push(done);
+        self.write(ctx);
+        Box::pin(async move { drop(flushed.await) }.into_actor(self))
+    }
+}
+
+impl Handler<Stop> for WriterActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
+        self.is_stopping = true;
+        self.write(ctx);
+    }
+}

@@ -70,8 +70,7 @@ fn settings_replace_defaults_one_by_one() {
         format = "json"
         targets = { "candlewick::transport" = "trace", hyper = "off" }
     "#;
-    let mut expected = Config::default();
-    expected.database = "postgres://user:secret@host/candles".to_owned();
+    let mut expected = Config { database: "postgres://user:secret@host/candles".to_owned(), ..Config::default() };
     expected.transport.read_timeout = Duration::from_secs(90);
     expected.transport.max_frame_bytes = 1024;
     let kraken = ExchangeConfig {

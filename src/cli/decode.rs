@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use chrono::{DateTime, TimeZone, Utc};
@@ -61,6 +62,7 @@ enum Kind {
 /// Usage for arguments and files that cannot be used; failed when the body is the venue's error or
 /// is not what the venue documents.
 pub fn run(args: Args) -> Result<(), Failure> {
+    let decoder = Decoder::new(&args)?;
     let mut input: Box<dyn BufRead> = match args.file.as_deref() {
         None => Box::new(io::stdin().lock()),
         Some(path) if path == Path::new("-") => Box::new(io::stdin().lock()),
@@ -69,36 +71,44 @@ pub fn run(args: Args) -> Result<(), Failure> {
             Box::new(BufReader::new(file))
         }
     };
-    decode(&args, &mut input, &mut io::stdout().lock())
-}
-
-fn decode(args: &Args, input: &mut dyn BufRead, out: &mut dyn Write) -> Result<(), Failure> {
-    let row = registry::find(&args.exchange).or_usage()?;
-    let dialect = (row.build)(row.public_endpoints());
-    let decoder = Decoder { dialect: &*dialect, capabilities: row.capabilities, args };
-    match args.kind {
-        Kind::Stream => decoder.frames(input, out),
-        Kind::Candles => decoder.candles(input, out),
-        Kind::Trades => decoder.trades(input, out),
-        Kind::Instruments => decoder.instruments(input, out),
-    }
+    decoder.decode(&mut input, &mut io::stdout().lock())
 }
 
 struct Decoder<'a> {
-    dialect: &'a dyn Dialect,
+    dialect: Arc<dyn Dialect>,
     capabilities: &'static Capabilities,
     args: &'a Args,
 }
 
 impl Decoder<'_> {
-    fn candles(&self, input: &mut dyn BufRead, out: &mut dyn Write) -> Result<(), Failure> {
-        let timeframe = self.args.timeframe;
-        if self.capabilities.timeframe(timeframe).is_none() {
-            let native = self.capabilities.timeframes.iter().map(|row| row.timeframe.as_str()).collect::<Vec<_>>();
-            let id = self.capabilities.id;
+    /// Refuses what cannot be decoded before any input is read.
+    fn new(args: &Args) -> Result<Decoder<'_>, Failure> {
+        let row = registry::find(&args.exchange).or_usage()?;
+        let capabilities = row.capabilities;
+        let timeframe = args.timeframe;
+        if args.kind == Kind::Candles && capabilities.timeframe(timeframe).is_none() {
+            let native = capabilities.timeframes.iter().map(|row| row.timeframe.as_str()).collect::<Vec<_>>();
+            let id = capabilities.id;
             return Err(Failure::usage(format!("{id} has no {timeframe} candles; it has {}", native.join(" "))));
         }
-        let symbol = self.symbol_of_body()?;
+        if matches!(args.kind, Kind::Candles | Kind::Trades) {
+            symbol_of_body(args)?;
+        }
+        Ok(Decoder { dialect: (row.build)(row.public_endpoints()), capabilities, args })
+    }
+
+    fn decode(&self, input: &mut dyn BufRead, out: &mut dyn Write) -> Result<(), Failure> {
+        match self.args.kind {
+            Kind::Stream => self.frames(input, out),
+            Kind::Candles => self.candles(input, out),
+            Kind::Trades => self.trades(input, out),
+            Kind::Instruments => self.instruments(input, out),
+        }
+    }
+
+    fn candles(&self, input: &mut dyn BufRead, out: &mut dyn Write) -> Result<(), Failure> {
+        let timeframe = self.args.timeframe;
+        let symbol = symbol_of_body(self.args)?;
         let reply = reply(input)?;
         let instrument = self.instrument(symbol, &reply);
         let candles = self
@@ -116,7 +126,7 @@ impl Decoder<'_> {
     }
 
     fn trades(&self, input: &mut dyn BufRead, out: &mut dyn Write) -> Result<(), Failure> {
-        let symbol = self.symbol_of_body()?;
+        let symbol = symbol_of_body(self.args)?;
         let reply = reply(input)?;
         let instrument = self.instrument(symbol, &reply);
         let page = self.dialect.decode_trades(&instrument, &reply).map_err(|error| self.report(&error, out))?;
@@ -245,12 +255,6 @@ impl Decoder<'_> {
         Failure::Failed(anyhow::anyhow!("{}: {error} ({advice})", self.capabilities.name))
     }
 
-    fn symbol_of_body(&self) -> Result<&Symbol, Failure> {
-        self.args.symbol.as_ref().ok_or_else(|| {
-            Failure::usage("a REST body does not say its market: add --symbol, for example --symbol BTC/USD")
-        })
-    }
-
     /// The market as far as it can be known offline: from the body, where each call describes its own
     /// market, else by name only.
     fn instrument(&self, symbol: &Symbol, reply: &HttpReply) -> Instrument {
@@ -266,6 +270,12 @@ impl Decoder<'_> {
             anchors: Anchors::default(),
         })
     }
+}
+
+fn symbol_of_body(args: &Args) -> Result<&Symbol, Failure> {
+    args.symbol.as_ref().ok_or_else(|| {
+        Failure::usage("a REST body does not say its market: add --symbol, for example --symbol BTC/USD")
+    })
 }
 
 /// The input as the body of an answer that arrived in order.
@@ -322,5 +332,4 @@ struct Notice<'a> {
 }
 
 #[cfg(test)]
-#[path = "decode_tests.rs"]
 mod tests;

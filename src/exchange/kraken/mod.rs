@@ -162,3 +162,28 @@ impl Dialect for Kraken {
         Standing::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::registry;
+
+    #[test]
+    fn every_interval_is_the_minutes_of_its_timeframe_and_has_its_own_connection() {
+        let kraken = Kraken::new(registry::find("kraken").unwrap().public_endpoints());
+        let mut groups = vec![kraken.connection_group(Channel::Trades)];
+        for row in CAPABILITIES.timeframes {
+            assert_eq!(interval_minutes(row.timeframe).to_string(), row.wire);
+            groups.push(kraken.connection_group(Channel::Candles(row.timeframe)));
+        }
+        assert_eq!(groups, [0, 1, 5, 15, 30, 60, 240, 1440, 10080]);
+    }
+
+    #[test]
+    fn public_and_simulated_addresses_lead_to_the_second_version_of_the_socket() {
+        let row = registry::find("kraken").unwrap();
+        let url = |endpoints| (row.build)(endpoints).stream_url(Channel::Trades);
+        assert_eq!(url(row.public_endpoints()), "wss://ws.kraken.com/v2");
+        assert_eq!(url(row.simulated_endpoints("http://127.0.0.1:8787/")), "ws://127.0.0.1:8787/kraken/v2");
+    }
+}

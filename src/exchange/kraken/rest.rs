@@ -269,5 +269,4 @@ pub fn decode_instruments(reply: &HttpReply) -> Result<Vec<Instrument>, VenueErr
 }
 
 #[cfg(test)]
-#[path = "rest_tests.rs"]
 mod tests;

@@ -183,11 +183,14 @@ fn decode_trades<'a>(text: &'a str, emit: &mut dyn FnMut(Event<'a>)) -> Result<(
 fn decode_answer<'a>(method: &str, text: &'a str, emit: &mut dyn FnMut(Event<'a>)) -> Result<(), VenueError> {
     let answer = read::<Answer<'a>>(text)?;
     let is_accepted = answer.success.unwrap_or(answer.error.is_none());
+    let is_answer = answer.success.is_some() || answer.error.is_some() || method == "pong";
     let request_id = answer.req_id.and_then(|id| id.unsigned("req_id").ok());
     let stamped_at = stamp(answer.time_out.as_ref());
     let stream_id = answer.result.and_then(|result| result.symbol).or(answer.symbol).map(|symbol| symbol.0);
     let words = answer.error.map_or(Cow::Borrowed("refused without a reason"), |error| error.0);
     match (method, is_accepted) {
+        // A request, as recordings hold them between the answers.
+        (request, _) if !is_answer => emit(Event::Unknown { kind: Cow::Owned(request.to_owned()) }),
         ("subscribe", true) => emit(Event::Subscribed { request_id, stream_id, stamped_at }),
         ("subscribe", false) => {
             let error = refusal(&words);
@@ -226,5 +229,4 @@ fn named_in<'a>(words: &str) -> Option<Cow<'a, str>> {
 }
 
 #[cfg(test)]
-#[path = "stream_tests.rs"]
 mod tests;

@@ -8,6 +8,7 @@
 //! and its half of the simulator.
 
 pub mod capabilities;
+pub mod kraken;
 pub mod registry;
 pub mod request;
 

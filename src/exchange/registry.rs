@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Capabilities, Dialect, Endpoints};
+use super::{Capabilities, Dialect, Endpoints, kraken};
 
 /// A registered venue.
 pub struct Row {
@@ -13,7 +13,8 @@ pub struct Row {
 }
 
 /// All venues, in the order they are listed to users.
-pub static EXCHANGES: &[Row] = &[];
+pub static EXCHANGES: &[Row] =
+    &[Row { capabilities: &kraken::CAPABILITIES, build: |endpoints| Arc::new(kraken::Kraken::new(endpoints)) }];
 
 /// An id that no row carries.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

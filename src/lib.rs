@@ -4,6 +4,7 @@
 //! own, or says which are missing, since when and why; and it heals what can be healed without
 //! being asked.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engine;

@@ -1,3 +1,7 @@
 //! The `candlewick` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    candlewick::cli::run()
+}

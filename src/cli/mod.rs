@@ -1,0 +1,38 @@
+//! The command line: one file per subcommand, each with its `Args` and a `run`.
+//!
+//! Machine output goes to stdout as JSON lines or CSV, words to stderr. Exit codes: 0 done,
+//! 1 failed, 2 usage or bad input; a reader that closes our stdout early is no failure.
+
+pub mod decode;
+pub mod failure;
+pub mod lines;
+pub mod when;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::Failure;
+
+/// Keeps OHLCV candles and trades of many exchanges complete, exact and up to date.
+#[derive(Debug, Parser)]
+#[command(name = "candlewick", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print what an exchange's answer or stream frames say, one JSON object per line.
+    Decode(decode::Args),
+}
+
+/// Reads the process's arguments, runs the subcommand and gives the exit code. Usage errors that
+/// the argument parser finds end the process with code 2 at once.
+pub fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Decode(args) => decode::run(args),
+    };
+    outcome.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,162 @@
+//! `candlewick exchanges`: what each venue can do, from its capabilities.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use super::{Failure, lines};
+use crate::exchange::registry::EXCHANGES;
+use crate::exchange::{Capabilities, Depth, QuietPolicy};
+
+/// Arguments of `exchanges`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A table to read, or one JSON object per exchange.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+/// Prints the registered exchanges.
+///
+/// # Errors
+/// Only those of stdout.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let stdout = io::stdout();
+    let width = if stdout.is_terminal() { crossterm::terminal::size().ok().map(|(columns, _)| columns) } else { None };
+    let mut out = BufWriter::new(stdout.lock());
+    let venues = EXCHANGES.iter().map(|row| Venue::of(row.capabilities));
+    match args.format {
+        Format::Table => writeln!(out, "{}", table(venues, width).trim_fmt())?,
+        Format::Json => {
+            for venue in venues {
+                lines::write(&mut out, &venue)?;
+            }
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// A venue as users see it.
+#[derive(Debug, PartialEq, Serialize)]
+struct Venue {
+    id: &'static str,
+    name: &'static str,
+    candle_stream: Option<&'static str>,
+    trade_stream: bool,
+    trade_history: Option<&'static str>,
+    timeframes: Vec<&'static str>,
+    page_rows: u32,
+    depth: String,
+    quiet: &'static str,
+    limits: Vec<String>,
+    remark: &'static str,
+}
+
+impl Venue {
+    fn of(capabilities: &'static Capabilities) -> Venue {
+        Venue {
+            id: capabilities.id,
+            name: capabilities.name,
+            candle_stream: capabilities
+                .candle_stream
+                .map(|stream| if stream.has_closed_flag { "closed flag" } else { "no closed flag" }),
+            trade_stream: capabilities.trade_stream.is_some(),
+            trade_history: capabilities.trade_rest.map(|rest| if rest.has_history { "full" } else { "recent" }),
+            timeframes: capabilities.timeframes.iter().map(|row| row.timeframe.as_str()).collect(),
+            page_rows: capabilities.candle_rest.page_limit_rows,
+            depth: depth(capabilities),
+            quiet: match capabilities.quiet {
+                QuietPolicy::Emits => "emits",
+                QuietPolicy::Omits => "omits",
+                QuietPolicy::Mixed => "mixed",
+            },
+            limits: capabilities
+                .limits
+                .iter()
+                .map(|limit| format!("{} {} per {}", limit.capacity, limit.name, length(limit.window)))
+                .collect(),
+            remark: capabilities.remark,
+        }
+    }
+}
+
+/// How far back candles go: neighbouring timeframes of one depth together.
+fn depth(capabilities: &Capabilities) -> String {
+    let mut groups = Vec::<(&'static str, &'static str, Depth)>::new();
+    for row in capabilities.timeframes {
+        let text = row.timeframe.as_str();
+        match groups.last_mut() {
+            Some((_, last, depth)) if *depth == row.depth => *last = text,
+            _ => groups.push((text, text, row.depth)),
+        }
+    }
+    let words = |depth: &Depth| match depth {
+        Depth::Full => "since listing".to_owned(),
+        Depth::NewestRows(rows) => format!("newest {rows} rows"),
+        Depth::Age(age) => length(*age),
+    };
+    if let [(_, _, depth)] = &groups[..] {
+        return words(depth);
+    }
+    let group = |(first, last, depth): &(&str, &str, Depth)| {
+        let range = if first == last { (*first).to_owned() } else { format!("{first}-{last}") };
+        format!("{range}: {}", words(depth))
+    };
+    groups.iter().map(group).collect::<Vec<_>>().join("; ")
+}
+
+/// A duration in the largest unit that divides it.
+fn length(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
+    units
+        .iter()
+        .find(|(unit, _)| ms > 0 && ms % unit == 0)
+        .map_or_else(|| format!("{ms} ms"), |(unit, name)| format!("{} {name}", ms / unit))
+}
+
+/// The table, as wide as the terminal; without one as wide as its contents.
+fn table(venues: impl Iterator<Item = Venue>, width: Option<u16>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    if let Some(width) = width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
+    table.set_header([
+        "id",
+        "name",
+        "candle stream",
+        "trade stream",
+        "trade history",
+        "timeframes",
+        "page",
+        "history",
+        "quiet bars",
+        "limits",
+        "remark",
+    ]);
+    for venue in venues {
+        table.add_row([
+            venue.id.to_owned(),
+            venue.name.to_owned(),
+            venue.candle_stream.unwrap_or("-").to_owned(),
+            if venue.trade_stream { "yes" } else { "-" }.to_owned(),
+            venue.trade_history.unwrap_or("-").to_owned(),
+            venue.timeframes.join(" "),
+            venue.page_rows.to_string(),
+            venue.depth,
+            venue.quiet.to_owned(),
+            venue.limits.join("; "),
+            venue.remark.to_owned(),
+        ]);
+    }
+    table
+}

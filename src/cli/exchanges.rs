@@ -119,7 +119,7 @@ fn length(duration: Duration) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
     units
         .iter()
-        .find(|(unit, _)| ms > 0 && ms % unit == 0)
+        .find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit))
         .map_or_else(|| format!("{ms} ms"), |(unit, name)| format!("{} {name}", ms / unit))
 }
 
@@ -159,4 +159,85 @@ fn table(venues: impl Iterator<Item = Venue>, width: Option<u16>) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{
+        CandleRest, CandleStream, ConnectionLimits, InstrumentSource, RateLimit, TimeframeRow, TradeRest,
+    };
+    use crate::market::Timeframe;
+
+    const fn row(timeframe: Timeframe, wire: &'static str, depth: Depth) -> TimeframeRow {
+        TimeframeRow { timeframe, wire, depth, page_limit_span: None }
+    }
+
+    const REQUESTS: RateLimit = RateLimit { name: "requests", capacity: 60, window: Duration::from_secs(60) };
+
+    static CAPABILITIES: Capabilities = Capabilities {
+        id: "venue",
+        name: "Venue",
+        rest_url: "https://venue.test",
+        stream_url: None,
+        timeframes: &[
+            row(Timeframe::M1, "1", Depth::Age(Duration::from_secs(7 * 86_400))),
+            row(Timeframe::M5, "5", Depth::NewestRows(720)),
+            row(Timeframe::H1, "60", Depth::NewestRows(720)),
+            row(Timeframe::D1, "D", Depth::Full),
+        ],
+        instruments: InstrumentSource::List,
+        candle_rest: CandleRest { page_limit_rows: 1000, honours_end: true },
+        candle_stream: Some(CandleStream { has_closed_flag: true, is_cumulative: true, grace: Duration::from_secs(1) }),
+        trade_rest: Some(TradeRest { page_limit_rows: 1000, has_history: false, ids_are_dense: true }),
+        trade_stream: None,
+        quiet: QuietPolicy::Omits,
+        settle: Duration::from_secs(1),
+        settle_empty: Duration::from_secs(60),
+        late_bar_delays: &[],
+        derives_higher: true,
+        has_sessions: false,
+        limits: &[REQUESTS],
+        connection: ConnectionLimits {
+            max_subscriptions: 100,
+            connects: REQUESTS,
+            control_frames_per_second: 5,
+            lifetime: None,
+            idle_limit: Duration::from_secs(30),
+            ping_every: None,
+            has_heartbeat: false,
+        },
+        remark: "for tests",
+    };
+
+    #[test]
+    fn a_venue_is_told_in_words_and_in_json() {
+        let venue = Venue::of(&CAPABILITIES);
+        assert_eq!(
+            serde_json::to_string(&venue).unwrap(),
+            r#"{"id":"venue","name":"Venue","candle_stream":"closed flag","trade_stream":false,"trade_history":"recent","timeframes":["1m","5m","1h","1d"],"page_rows":1000,"depth":"1m: 7 d; 5m-1h: newest 720 rows; 1d: since listing","quiet":"omits","limits":["60 requests per 1 min"],"remark":"for tests"}"#
+        );
+        let text = table([venue].into_iter(), None).trim_fmt();
+        let cells = text.lines().nth(3).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            cells,
+            "venue Venue closed flag - recent 1m 5m 1h 1d 1000 1m: 7 d; 5m-1h: newest 720 rows; 1d: since listing \
+             omits 60 requests per 1 min for tests"
+        );
+    }
+
+    #[test]
+    fn lengths_use_the_largest_unit_that_divides_them() {
+        assert_eq!(length(Duration::from_secs(86_400)), "1 d");
+        assert_eq!(length(Duration::from_secs(90)), "90 s");
+        assert_eq!(length(Duration::from_millis(1500)), "1500 ms");
+        assert_eq!(length(Duration::ZERO), "0 ms");
+    }
+
+    #[test]
+    fn a_table_for_a_terminal_is_no_wider_than_it() {
+        let text = table([Venue::of(&CAPABILITIES)].into_iter(), Some(100)).trim_fmt();
+        assert!(text.lines().count() > 4);
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    }
 }

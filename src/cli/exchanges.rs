@@ -1,12 +1,12 @@
 //! `candlewick exchanges`: what each venue can do, from its capabilities.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::{Failure, lines};
+use crate::config::format_duration;
 use crate::exchange::registry::EXCHANGES;
 use crate::exchange::{Capabilities, Depth, QuietPolicy};
 
@@ -81,7 +81,7 @@ impl Venue {
             limits: capabilities
                 .limits
                 .iter()
-                .map(|limit| format!("{} {} per {}", limit.capacity, limit.name, length(limit.window)))
+                .map(|limit| format!("{} {} per {}", limit.capacity, limit.name, format_duration(limit.window)))
                 .collect(),
             remark: capabilities.remark,
         }
@@ -101,7 +101,7 @@ fn depth(capabilities: &Capabilities) -> String {
     let words = |depth: &Depth| match depth {
         Depth::Full => "since listing".to_owned(),
         Depth::NewestRows(rows) => format!("newest {rows} rows"),
-        Depth::Age(age) => length(*age),
+        Depth::Age(age) => format_duration(*age),
     };
     if let [(_, _, depth)] = &groups[..] {
         return words(depth);
@@ -111,16 +111,6 @@ fn depth(capabilities: &Capabilities) -> String {
         format!("{range}: {}", words(depth))
     };
     groups.iter().map(group).collect::<Vec<_>>().join("; ")
-}
-
-/// A duration in the largest unit that divides it.
-fn length(duration: Duration) -> String {
-    let ms = duration.as_millis();
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
-    units
-        .iter()
-        .find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit))
-        .map_or_else(|| format!("{ms} ms"), |(unit, name)| format!("{} {name}", ms / unit))
 }
 
 /// The table, as wide as the terminal; without one as wide as its contents.
@@ -163,6 +153,8 @@ fn table(venues: impl Iterator<Item = Venue>, width: Option<u16>) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::exchange::{
         CandleRest, CandleStream, ConnectionLimits, InstrumentSource, RateLimit, TimeframeRow, TradeRest,
@@ -215,23 +207,15 @@ mod tests {
         let venue = Venue::of(&CAPABILITIES);
         assert_eq!(
             serde_json::to_string(&venue).unwrap(),
-            r#"{"id":"venue","name":"Venue","candle_stream":"closed flag","trade_stream":false,"trade_history":"recent","timeframes":["1m","5m","1h","1d"],"page_rows":1000,"depth":"1m: 7 d; 5m-1h: newest 720 rows; 1d: since listing","quiet":"omits","limits":["60 requests per 1 min"],"remark":"for tests"}"#
+            r#"{"id":"venue","name":"Venue","candle_stream":"closed flag","trade_stream":false,"trade_history":"recent","timeframes":["1m","5m","1h","1d"],"page_rows":1000,"depth":"1m: 7d; 5m-1h: newest 720 rows; 1d: since listing","quiet":"omits","limits":["60 requests per 1m"],"remark":"for tests"}"#
         );
         let text = table([venue].into_iter(), None).trim_fmt();
         let cells = text.lines().nth(3).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(
             cells,
-            "venue Venue closed flag - recent 1m 5m 1h 1d 1000 1m: 7 d; 5m-1h: newest 720 rows; 1d: since listing \
-             omits 60 requests per 1 min for tests"
+            "venue Venue closed flag - recent 1m 5m 1h 1d 1000 1m: 7d; 5m-1h: newest 720 rows; 1d: since listing \
+             omits 60 requests per 1m for tests"
         );
-    }
-
-    #[test]
-    fn lengths_use_the_largest_unit_that_divides_them() {
-        assert_eq!(length(Duration::from_secs(86_400)), "1 d");
-        assert_eq!(length(Duration::from_secs(90)), "90 s");
-        assert_eq!(length(Duration::from_millis(1500)), "1500 ms");
-        assert_eq!(length(Duration::ZERO), "0 ms");
     }
 
     #[test]

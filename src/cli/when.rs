@@ -1,7 +1,5 @@
 //! Points in time as users write them, for `--now`, `--from` and `--to`.
 
-use std::time::Duration;
-
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
 /// A text that is no point in time.
@@ -50,30 +48,6 @@ fn is_in_calendar(time: &DateTime<Utc>) -> bool {
     (1..=9999).contains(&time.year())
 }
 
-/// A text that is no duration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no duration; write a whole number and a unit: 500ms, 60s, 5m, 1h, 1d")]
-pub struct DurationError(String);
-
-/// Reads a whole number and a unit (`ms s m h d`).
-///
-/// # Errors
-/// [`DurationError`] shows the accepted form.
-pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(DurationError(text.to_owned())),
-    };
-    let number = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms));
-    number.map(Duration::from_millis).ok_or_else(|| DurationError(text.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,16 +75,6 @@ mod tests {
     fn what_is_no_time_is_refused_with_its_text() {
         for text in ["", "yesterday", "2025-13-01", "2025-02-30T00:00", "9223372036854775807", "-9223372036854775808"] {
             assert_eq!(parse(text), Err(WhenError(text.to_owned())));
-        }
-    }
-
-    #[test]
-    fn durations_have_a_number_and_a_unit() {
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
-        assert_eq!(parse_duration("1d"), Ok(Duration::from_secs(86_400)));
-        for text in ["", "5", "m", "-1s", "1.5h", "5 m", "1M", "99999999999999999999s", "18446744073709551615d"] {
-            assert_eq!(parse_duration(text), Err(DurationError(text.to_owned())));
         }
     }
 }

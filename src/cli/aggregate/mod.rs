@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow};
 
 use super::failure::{Failure, OrUsage};
 use super::lines::{self, CandleLine};
-use super::when;
+use crate::config::parse_duration;
 use crate::exchange::registry;
 use crate::market::{AggregateStats, Aggregator, Anchors, Candle, Grid, Symbol, Timeframe, Trade, WeekStart};
 
@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(short, long = "timeframe", value_name = "TF", required = true, value_delimiter = ',')]
     timeframes: Vec<Timeframe>,
     /// How far behind the newest trade one may come and still count: 500ms, 60s, 5m, 1h, 1d.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = when::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     lateness: Duration,
     /// The exchange: printed with each candle, and the reader of a REST answer.
     #[arg(long, value_name = "ID")]

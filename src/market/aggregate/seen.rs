@@ -138,3 +138,73 @@ fn touches(left: &Range, right: &Range) -> bool {
 fn last_number(trade: &Trade, first: u64) -> u64 {
     trade.last_id.number().map_or(first, |last| last.max(first))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rust_decimal::Decimal;
+
+    fn trade(first: u64, last: u64) -> Trade {
+        Trade {
+            id: TradeId::Number(first),
+            last_id: TradeId::Number(last),
+            time: chrono::DateTime::UNIX_EPOCH,
+            price: Decimal::ONE,
+            amount: Decimal::ONE,
+            side: None,
+        }
+    }
+
+    #[test]
+    fn ranges_that_touch_become_one() {
+        let mut seen = SeenIds::default();
+        for (first, last) in [(10, 10), (20, 29), (12, 14), (11, 11), (15, 19), (u64::MAX, u64::MAX)] {
+            assert_eq!(seen.look_up(&trade(first, last), 0, i64::MIN), Sight::New);
+            seen.remember(&trade(first, last), 0);
+        }
+        assert_eq!(seen.len(), 2);
+        assert_eq!(seen.look_up(&trade(10, 29), 0, i64::MIN), Sight::Duplicate);
+        assert_eq!(seen.look_up(&trade(9, 10), 0, i64::MIN), Sight::Overlap);
+        assert_eq!(seen.look_up(&trade(u64::MAX, u64::MAX), 0, i64::MIN), Sight::Duplicate);
+    }
+
+    #[test]
+    fn what_fell_out_of_the_window_is_unknown_and_what_lies_in_it_is_not() {
+        let mut seen = SeenIds::default();
+        for (id, time) in [(10, 0), (20, 100), (30, 200)] {
+            seen.remember(&trade(id, id), time);
+        }
+        seen.forget_before(150);
+        assert_eq!(seen.len(), 1);
+        let sight = |id, time| seen.look_up(&trade(id, id), time, 150);
+        assert_eq!(
+            [sight(10, 0), sight(19, 149), sight(19, 150), sight(25, 0), sight(30, 0)],
+            [Sight::Unknown, Sight::Unknown, Sight::New, Sight::New, Sight::Duplicate]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_agree_with_a_set_of_ids(steps in prop::collection::vec((0u64..80, 0u64..5), 0..80)) {
+            let mut seen = SeenIds::default();
+            let mut ids = HashSet::new();
+            for (first, length) in steps {
+                let row = trade(first, first + length);
+                let known = (first..=first + length).filter(|id| ids.contains(id)).count() as u64;
+                let expected = match known {
+                    0 => Sight::New,
+                    known if known == length + 1 => Sight::Duplicate,
+                    _ => Sight::Overlap,
+                };
+                prop_assert_eq!(seen.look_up(&row, 0, i64::MIN), expected);
+                if expected == Sight::New {
+                    seen.remember(&row, 0);
+                    ids.extend(first..=first + length);
+                }
+                let runs = (0..90).filter(|id| ids.contains(id) && !ids.contains(&(id + 1))).count();
+                prop_assert_eq!(seen.len(), runs);
+            }
+        }
+    }
+}

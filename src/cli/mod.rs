@@ -3,7 +3,9 @@
 //! Machine output goes to stdout as JSON lines or CSV, words to stderr. Exit codes: 0 done,
 //! 1 failed, 2 usage or bad input; a reader that closes our stdout early is no failure.
 
+pub mod aggregate;
 pub mod decode;
+pub mod exchanges;
 pub mod failure;
 pub mod lines;
 pub mod when;
@@ -26,6 +28,10 @@ struct Cli {
 enum Command {
     /// Print what an exchange's answer or stream frames say, one JSON object per line.
     Decode(decode::Args),
+    /// Build candles from trades: CSV, lines of decode, or an exchange's answer.
+    Aggregate(aggregate::Args),
+    /// Show what each exchange can do.
+    Exchanges(exchanges::Args),
 }
 
 /// Reads the process's arguments, runs the subcommand and gives the exit code. Usage errors that
@@ -33,6 +39,8 @@ enum Command {
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Decode(args) => decode::run(args),
+        Command::Aggregate(args) => aggregate::run(args),
+        Command::Exchanges(args) => exchanges::run(args),
     };
     outcome.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }

@@ -235,6 +235,24 @@ impl Grid {
         self.next_open(open)
     }
 
+    /// True when every bucket of this grid lies inside one bucket of `coarser`, so that the coarser
+    /// bars are sums of these. Equal grids nest. Intraday buckets count as nesting in the daily
+    /// and longer ones of a session market, because no bucket holds trading of two sessions.
+    pub fn nests_in(&self, coarser: &Grid) -> bool {
+        let (length, whole) = (self.timeframe.nominal().as_secs() as i64, coarser.timeframe.nominal().as_secs() as i64);
+        if self.anchors.session != coarser.anchors.session {
+            return false;
+        }
+        match (self.timeframe, coarser.timeframe) {
+            (Timeframe::Month1, timeframe) => timeframe == Timeframe::Month1,
+            (_, timeframe) if timeframe.is_daily_or_longer() && !self.timeframe.is_daily_or_longer() => {
+                86_400 % length == 0 && (self.shift_s() == 0 || self.anchors.session.is_some())
+            }
+            (timeframe, Timeframe::Month1) => timeframe == Timeframe::D1,
+            _ => whole % length == 0 && (coarser.shift_s() - self.shift_s()) % length == 0,
+        }
+    }
+
     fn shift_s(&self) -> i64 {
         match self.timeframe {
             // 1970-01-05 was the first Monday after the epoch.
@@ -350,6 +368,22 @@ mod tests {
             prop_assert_eq!(grid.back(next, 1), open);
             prop_assert_eq!(grid.count(Span::new(open, next)), 1);
             prop_assert_eq!(grid.opens(Span::new(open, next)).collect::<Vec<_>>(), vec![open]);
+        }
+
+        #[test]
+        fn nested_buckets_never_cross_a_coarser_border(seconds in 0i64..4_000_000_000, fine in 0usize..16, coarse in 0usize..16,
+                                                       shift in prop::sample::select(vec![0i64, 900, 1800]), monday: bool) {
+            let week_start = if monday { WeekStart::Monday } else { WeekStart::Thursday };
+            let anchors = Anchors { intraday_shift_s: shift, week_start, session: None };
+            let grid = |index: usize| Grid::new(Timeframe::all().nth(index).unwrap(), anchors);
+            let (fine, coarse) = (grid(fine), grid(coarse));
+            let border = coarse.open_of(instant(seconds));
+            if fine.nests_in(&coarse) {
+                prop_assert!(fine.is_border(border), "{border} is no border of {}", fine.timeframe);
+            } else {
+                let opens = coarse.opens(Span::new(border, border + TimeDelta::days(400))).take(30).collect::<Vec<_>>();
+                prop_assert!(fine.timeframe > coarse.timeframe || opens.iter().any(|open| !fine.is_border(*open)));
+            }
         }
     }
 }

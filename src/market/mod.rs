@@ -1,18 +1,22 @@
-//! Domain values: symbols, timeframes, bucket grids, candles, trades, coverage and aggregation. Pure.
+//! Domain values: symbols, timeframes, bucket grids, candles, trades, coverage, aggregation and resampling. Pure.
 //!
 //! Nothing here does I/O, reads a clock or knows an exchange by name.
 
 pub mod aggregate;
 pub mod candle;
 pub mod coverage;
+pub mod exact_sum;
 pub mod grid;
 pub mod ledger;
+pub mod resample;
 pub mod symbol;
 pub mod timeframe;
 pub mod trade;
 
+pub use aggregate::{AggregateError, AggregateStats, Aggregator};
 pub use candle::{Candle, FinalCandle, Rule, Source};
 pub use coverage::{Span, SpanSet};
+pub use exact_sum::ExactSum;
 pub use grid::{Anchors, Grid, Session, WeekStart};
 pub use symbol::Symbol;
 pub use timeframe::Timeframe;

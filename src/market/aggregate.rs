@@ -1,1 +1,0 @@
-//! Trades to candles.

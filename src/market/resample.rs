@@ -1,0 +1,369 @@
+//! Candles of a longer timeframe from those of a shorter one, and flat bars for quiet buckets. Pure.
+//!
+//! Promises: open first, high highest, low lowest, close last, volume the exact decimal sum of the
+//! printed volumes; trades and quote volume only where every part tells them; never a vwap. Each bar
+//! says whether coverage proves that nothing is missing from it. Does not read a store.
+
+use chrono::{DateTime, Datelike, Utc, Weekday};
+
+use super::exact_sum::ExactSum;
+use super::{Candle, Grid, Span, SpanSet, Timeframe};
+
+/// A bar as a reader gets it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bar {
+    /// The candle.
+    pub candle: Candle,
+    /// True when the whole bucket is covered: every part that exists is in it.
+    pub is_complete: bool,
+    /// True for a flat bar the reader asked for in a bucket that has no candle.
+    pub is_filled: bool,
+}
+
+/// What a reader wants to see in buckets that have no candle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fill {
+    /// Nothing.
+    #[default]
+    None,
+    /// A flat bar: the previous close, volume 0.
+    Flat,
+}
+
+/// Grids of which one is not made of whole buckets of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{coarse} candles cannot be built from {fine} ones: their borders do not match")]
+pub struct NotNested {
+    /// The given timeframe.
+    pub fine: Timeframe,
+    /// The wanted timeframe.
+    pub coarse: Timeframe,
+}
+
+/// Bars of `coarse` from the candles of `fine` (oldest first, unique), oldest first. `coverage` is
+/// that of the finer series. Buckets without a part give no bar. Resampling to the same grid
+/// returns the candles themselves, vwap included.
+///
+/// # Errors
+/// [`NotNested`] unless whole buckets of `fine` make up those of `coarse`.
+pub fn resample<'a>(
+    candles: impl IntoIterator<Item = Candle> + 'a,
+    fine: Grid,
+    coarse: Grid,
+    coverage: &'a SpanSet,
+) -> Result<impl Iterator<Item = Bar> + 'a, NotNested> {
+    if !fine.nests_in(&coarse) {
+        return Err(NotNested { fine: fine.timeframe, coarse: coarse.timeframe });
+    }
+    // Open times of daily bars are keys already; instants must be turned into the venue's key.
+    let bucket_of = move |open_time| {
+        if fine.timeframe.is_daily_or_longer() { coarse.open_of(open_time) } else { coarse.bucket_at(open_time) }
+    };
+    let mut candles = candles.into_iter().peekable();
+    Ok(std::iter::from_fn(move || {
+        let first = candles.next()?;
+        let open_time = bucket_of(first.open_time);
+        let mut sum = if fine == coarse { Sum::as_is(first) } else { Sum::of(open_time, first) };
+        while let Some(part) = candles.next_if(|part| bucket_of(part.open_time) == open_time) {
+            sum.add(&part);
+        }
+        let is_complete = coverage.covers(parts_span(&fine, &coarse, open_time));
+        Some(Bar { candle: sum.candle(), is_complete, is_filled: false })
+    }))
+}
+
+/// The span of a finer series that makes up one bucket of `coarse`: from border to border, or for
+/// instants gathered under a session market's date from the first opening to the last close.
+pub fn parts_span(fine: &Grid, coarse: &Grid, open_time: DateTime<Utc>) -> Span {
+    match coarse.anchors.session {
+        Some(session) if coarse.timeframe.is_daily_or_longer() && !fine.timeframe.is_daily_or_longer() => {
+            let opens = fine.open_of(session.opens_at(open_time.date_naive()));
+            Span::new(opens, fine.ceil(coarse.close_of(open_time)))
+        }
+        _ => Span::new(open_time, coarse.next_open(open_time)),
+    }
+}
+
+/// Every bar of `bars` that lies in `span` and, with [`Fill::Flat`], a flat bar for each bucket of
+/// `grid` that starts in `span` and has none, from the first known close on: `previous_close` is
+/// that of the last candle before `span`. Nights and weekends of session markets are not filled.
+/// `coverage` tells quiet buckets from gaps: a flat bar is complete only where its bucket is covered.
+pub fn fill<'a>(
+    bars: impl IntoIterator<Item = Bar> + 'a,
+    grid: Grid,
+    span: Span,
+    previous_close: Option<f64>,
+    policy: Fill,
+    coverage: &'a SpanSet,
+) -> impl Iterator<Item = Bar> + 'a {
+    let mut bars = bars.into_iter().filter(move |bar| span.contains(bar.candle.open_time)).peekable();
+    let mut opens = grid.opens(span).filter(move |open| trades_in(&grid, *open)).peekable();
+    let mut close = previous_close;
+    std::iter::from_fn(move || {
+        if policy == Fill::None {
+            return bars.next();
+        }
+        loop {
+            let bar_open = bars.peek().map(|bar| bar.candle.open_time);
+            match opens.peek().copied() {
+                Some(open_time) if bar_open.is_none_or(|bar_open| open_time < bar_open) => {
+                    opens.next();
+                    if let Some(close) = close {
+                        let is_complete = coverage.covers(Span::new(open_time, grid.next_open(open_time)));
+                        return Some(Bar { candle: Candle::flat(open_time, close), is_complete, is_filled: true });
+                    }
+                }
+                _ => {
+                    let bar = bars.next()?;
+                    close = Some(bar.candle.close);
+                    opens.next_if_eq(&bar.candle.open_time);
+                    return Some(bar);
+                }
+            }
+        }
+    })
+}
+
+/// False for buckets of a session market that start outside its hours.
+fn trades_in(grid: &Grid, open_time: DateTime<Utc>) -> bool {
+    match (grid.anchors.session, grid.timeframe) {
+        (None, _) | (Some(_), Timeframe::D3 | Timeframe::W1 | Timeframe::Month1) => true,
+        (Some(_), Timeframe::D1) => !matches!(open_time.weekday(), Weekday::Sat | Weekday::Sun),
+        (Some(session), _) => session.is_open_at(open_time),
+    }
+}
+
+/// A bar in the making.
+struct Sum {
+    candle: Candle,
+    volume: Total,
+    quote_volume: Option<Total>,
+}
+
+impl Sum {
+    fn as_is(candle: Candle) -> Sum {
+        Sum { candle, volume: Total::of(candle.volume), quote_volume: candle.quote_volume.map(Total::of) }
+    }
+
+    fn of(open_time: DateTime<Utc>, first: Candle) -> Sum {
+        Sum::as_is(Candle { open_time, vwap: None, ..first })
+    }
+
+    fn add(&mut self, part: &Candle) {
+        self.candle.high = self.candle.high.max(part.high);
+        self.candle.low = self.candle.low.min(part.low);
+        self.candle.close = part.close;
+        self.candle.trades = self.candle.trades.zip(part.trades).map(|(trades, more)| trades.saturating_add(more));
+        self.volume.add(part.volume);
+        self.quote_volume = self.quote_volume.zip(part.quote_volume).map(|(mut total, more)| {
+            total.add(more);
+            total
+        });
+    }
+
+    fn candle(self) -> Candle {
+        Candle { volume: self.volume.to_double(), quote_volume: self.quote_volume.map(Total::to_double), ..self.candle }
+    }
+}
+
+/// An exact total of doubles as they print. Magnitudes so far apart that 38 digits do not hold
+/// their sum are added as doubles: there the difference is far below the last bit.
+#[derive(Clone, Copy)]
+enum Total {
+    Exact(ExactSum),
+    Double(f64),
+}
+
+impl Total {
+    fn of(value: f64) -> Total {
+        ExactSum::of_double(value).map_or(Total::Double(value), Total::Exact)
+    }
+
+    fn add(&mut self, value: f64) {
+        if let (Total::Exact(sum), Some(more)) = (&mut *self, ExactSum::of_double(value))
+            && sum.add(more).is_ok()
+        {
+            return;
+        }
+        *self = Total::Double(self.to_double() + value);
+    }
+
+    fn to_double(self) -> f64 {
+        match self {
+            Total::Exact(sum) => sum.to_double(),
+            Total::Double(value) => value,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::{Anchors, Session};
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn candle(open_time: &str, prices: [f64; 4], volume: f64, trades: Option<u64>) -> Candle {
+        let [open, high, low, close] = prices;
+        Candle {
+            open_time: at(open_time),
+            open,
+            high,
+            low,
+            close,
+            volume,
+            quote_volume: Some(volume),
+            trades,
+            vwap: Some(1.0),
+        }
+    }
+
+    fn minutes() -> Vec<Candle> {
+        vec![
+            candle("2026-11-20T14:00:00Z", [5.0, 9.0, 4.0, 6.0], 0.1, Some(2)),
+            candle("2026-11-20T14:03:00Z", [6.0, 7.0, 1.0, 2.0], 0.2, Some(3)),
+            candle("2026-11-20T14:05:00Z", [3.0, 3.0, 3.0, 3.0], 0.3, None),
+        ]
+    }
+
+    #[test]
+    fn parts_become_one_bar_and_coverage_says_whether_it_is_whole() {
+        let coverage = SpanSet::from_iter([Span::new(at("2026-11-20T14:00:00Z"), at("2026-11-20T14:09:00Z"))]);
+        let bars = resample(minutes(), Grid::utc(Timeframe::M1), Grid::utc(Timeframe::M5), &coverage).unwrap();
+        let first = Candle {
+            volume: 0.3, // 0.1 + 0.2 as doubles is 0.30000000000000004
+            quote_volume: Some(0.3),
+            vwap: None,
+            ..candle("2026-11-20T14:00:00Z", [5.0, 9.0, 1.0, 2.0], 0.0, Some(5))
+        };
+        let second = Candle { vwap: None, ..minutes()[2] };
+        assert_eq!(
+            bars.collect::<Vec<_>>(),
+            [
+                Bar { candle: first, is_complete: true, is_filled: false },
+                Bar { candle: second, is_complete: false, is_filled: false },
+            ]
+        );
+    }
+
+    #[test]
+    fn one_untold_number_of_trades_makes_the_sum_untold() {
+        let coverage = SpanSet::new();
+        let bars = resample(minutes(), Grid::utc(Timeframe::M1), Grid::utc(Timeframe::H1), &coverage).unwrap();
+        assert_eq!(bars.map(|bar| (bar.candle.trades, bar.candle.volume)).collect::<Vec<_>>(), [(None, 0.6)]);
+    }
+
+    #[test]
+    fn grids_that_do_not_nest_are_refused() {
+        let coverage = SpanSet::new();
+        let refused = |fine, coarse| resample(Vec::new(), Grid::utc(fine), Grid::utc(coarse), &coverage).err();
+        assert_eq!(
+            refused(Timeframe::M3, Timeframe::M5),
+            Some(NotNested { fine: Timeframe::M3, coarse: Timeframe::M5 })
+        );
+        assert_eq!(
+            refused(Timeframe::W1, Timeframe::Month1),
+            Some(NotNested { fine: Timeframe::W1, coarse: Timeframe::Month1 })
+        );
+        assert_eq!(
+            refused(Timeframe::H1, Timeframe::M1),
+            Some(NotNested { fine: Timeframe::H1, coarse: Timeframe::M1 })
+        );
+        assert_eq!(refused(Timeframe::D1, Timeframe::W1), None);
+    }
+
+    #[test]
+    fn hours_of_a_session_market_gather_under_the_local_date() {
+        let anchors = Anchors {
+            intraday_shift_s: 1800,
+            session: Some(Session {
+                zone: chrono_tz::America::New_York,
+                open: chrono::NaiveTime::from_hms_opt(9, 30, 0).unwrap(),
+                close: chrono::NaiveTime::from_hms_opt(16, 0, 0).unwrap(),
+            }),
+            ..Anchors::default()
+        };
+        let (hour, day) = (Grid::new(Timeframe::H1, anchors), Grid::new(Timeframe::D1, anchors));
+        let span = parts_span(&hour, &day, at("2026-11-20T00:00:00Z"));
+        assert_eq!(span, Span::new(at("2026-11-20T14:30:00Z"), at("2026-11-20T21:30:00Z")));
+        let coverage = SpanSet::from_iter([span]);
+        let hours = [
+            candle("2026-11-20T14:30:00Z", [5.0, 9.0, 4.0, 6.0], 1.0, None),
+            candle("2026-11-20T20:30:00Z", [6.0, 6.0, 6.0, 6.0], 2.0, None),
+        ];
+        let bars = resample(hours, hour, day, &coverage).unwrap();
+        let bars = bars.map(|bar| (bar.candle.open_time, bar.candle.volume, bar.is_complete)).collect::<Vec<_>>();
+        assert_eq!(bars, [(at("2026-11-20T00:00:00Z"), 3.0, true)]);
+        let span = Span::new(at("2026-11-20T20:00:00Z"), at("2026-11-23T16:00:00Z"));
+        let filled = fill(Vec::new(), hour, span, Some(6.0), Fill::Flat, &coverage);
+        let filled = filled.map(|bar| (bar.candle.open_time, bar.is_complete)).collect::<Vec<_>>();
+        assert_eq!(
+            filled,
+            [
+                (at("2026-11-20T20:30:00Z"), true),
+                (at("2026-11-23T14:30:00Z"), false),
+                (at("2026-11-23T15:30:00Z"), false)
+            ]
+        );
+    }
+
+    #[test]
+    fn flat_bars_repeat_the_close_from_the_first_known_one_on() {
+        let span = Span::new(at("2026-11-20T13:59:00Z"), at("2026-11-20T14:06:00Z"));
+        let coverage = SpanSet::from_iter([Span::new(at("2026-11-20T14:00:00Z"), at("2026-11-20T14:04:00Z"))]);
+        let minute = Grid::utc(Timeframe::M1);
+        let show = |previous_close, policy| {
+            let bars = resample(minutes(), minute, minute, &coverage).unwrap();
+            fill(bars, minute, span, previous_close, policy, &coverage)
+                .map(|bar| {
+                    let minute = bar.candle.open_time.format("%M").to_string();
+                    (minute, bar.candle.open, bar.candle.volume, bar.is_complete, bar.is_filled)
+                })
+                .collect::<Vec<_>>()
+        };
+        let row = |minute: &str, open, volume, complete, filled| (minute.to_owned(), open, volume, complete, filled);
+        let from_first = [
+            row("00", 5.0, 0.1, true, false),
+            row("01", 6.0, 0.0, true, true),
+            row("02", 6.0, 0.0, true, true),
+            row("03", 6.0, 0.2, true, false),
+            row("04", 2.0, 0.0, false, true),
+            row("05", 3.0, 0.3, false, false),
+        ];
+        assert_eq!(show(None, Fill::Flat), from_first);
+        assert_eq!(show(Some(8.0), Fill::Flat)[0], row("59", 8.0, 0.0, false, true));
+        assert_eq!(show(Some(8.0), Fill::None), [&from_first[0], &from_first[3], &from_first[5]].map(Clone::clone));
+    }
+
+    #[test]
+    fn volumes_beyond_38_digits_are_added_as_doubles() {
+        let mut total = Total::of(1e30);
+        total.add(1e-12);
+        assert_eq!(total.to_double(), 1e30);
+        total.add(f64::INFINITY);
+        assert_eq!(total.to_double(), f64::INFINITY);
+    }
+
+    proptest! {
+        #[test]
+        fn resampling_in_two_steps_is_resampling_in_one(volumes in prop::collection::vec((0u32..200, 0u32..1_000_000), 1..60)) {
+            let mut volumes = volumes;
+            volumes.sort();
+            volumes.dedup_by_key(|part| part.0);
+            let minutes = volumes.iter().map(|(minute, volume)| {
+                let open_time = at("2026-11-20T00:00:00Z") + chrono::TimeDelta::minutes(i64::from(*minute));
+                let price = f64::from(*volume % 97);
+                Candle { volume: f64::from(*volume) / 1e6, ..Candle::flat(open_time, price) }
+            }).collect::<Vec<_>>();
+            let coverage = SpanSet::from_iter([Span::new(minutes[0].open_time, minutes[0].open_time + chrono::TimeDelta::hours(2))]);
+            let [minute, five, hour] = [Timeframe::M1, Timeframe::M5, Timeframe::H1].map(Grid::utc);
+            let in_one = resample(minutes.clone(), minute, hour, &coverage).unwrap().collect::<Vec<_>>();
+            let fives = resample(minutes, minute, five, &coverage).unwrap().map(|bar| bar.candle);
+            let in_two = resample(fives.collect::<Vec<_>>(), five, hour, &coverage).unwrap().collect::<Vec<_>>();
+            prop_assert_eq!(in_one, in_two);
+        }
+    }
+}

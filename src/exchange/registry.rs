@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Capabilities, Dialect, Endpoints};
+use super::{Capabilities, Dialect, Endpoints, binance, yahoo};
 
 /// A registered venue.
 pub struct Row {
@@ -13,7 +13,10 @@ pub struct Row {
 }
 
 /// All venues, in the order they are listed to users.
-pub static EXCHANGES: &[Row] = &[];
+pub static EXCHANGES: &[Row] = &[
+    Row { capabilities: &binance::CAPABILITIES, build: binance::Binance::build },
+    Row { capabilities: &yahoo::CAPABILITIES, build: yahoo::Yahoo::build },
+];
 
 /// An id that no row carries.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

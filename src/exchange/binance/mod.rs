@@ -4,6 +4,8 @@
 //! limits) as of July 2026. Derivatives live on other hosts with other limits and the same ids,
 //! and are not spoken here.
 
+mod failure;
+mod frame;
 mod rest;
 mod stream;
 mod symbols;

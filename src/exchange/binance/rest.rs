@@ -7,9 +7,8 @@
 //! time of that trade instead. (The call by trade id exists, but its rows are single trades, which
 //! would double the aggregated ones they are part of.)
 
-use serde::Deserialize;
-
-use super::wire::{AggTrade, ExchangeInfo, Failure, KlineRow, malformed};
+use super::failure::read;
+use super::wire::{AggTrade, ExchangeInfo, KlineRow};
 use super::{CAPABILITIES, symbols};
 use crate::exchange::request::percent_encode;
 use crate::exchange::{
@@ -69,8 +68,10 @@ pub fn trade_query(instrument: &Instrument, cursor: &TradeCursor) -> Option<Stri
 }
 
 pub fn decode_instruments(asked: Option<&Symbol>, reply: &HttpReply) -> Result<Vec<Instrument>, VenueError> {
-    let info: ExchangeInfo<'_> = body(reply)?;
-    let mut instruments = info.symbols.iter().filter_map(symbols::instrument).collect::<Vec<_>>();
+    let mut instruments = read(reply, |json| {
+        let info: ExchangeInfo<'_> = serde_json::from_str(json)?;
+        Ok(Ok(info.symbols.iter().filter_map(symbols::instrument).collect::<Vec<_>>()))
+    })?;
     if let Some(asked) = asked {
         instruments.retain(|instrument| instrument.symbol == *asked);
         if instruments.is_empty() {
@@ -81,9 +82,11 @@ pub fn decode_instruments(asked: Option<&Symbol>, reply: &HttpReply) -> Result<V
 }
 
 pub fn decode_candles(timeframe: Timeframe, reply: &HttpReply) -> Result<Vec<Candle>, VenueError> {
-    let rows: Vec<KlineRow<'_>> = body(reply)?;
     let grid = Grid::utc(timeframe);
-    let mut candles = rows.iter().map(|row| row.0.candle(grid)).collect::<Result<Vec<_>, _>>()?;
+    let mut candles = read(reply, |json| {
+        let rows: Vec<KlineRow<'_>> = serde_json::from_str(json)?;
+        Ok(rows.iter().map(|row| row.0.candle(grid)).collect::<Result<Vec<_>, _>>())
+    })?;
     candles.sort_by_key(|candle| candle.open_time);
     candles.dedup_by(|later, kept| {
         let is_same = later.open_time == kept.open_time;
@@ -96,81 +99,28 @@ pub fn decode_candles(timeframe: Timeframe, reply: &HttpReply) -> Result<Vec<Can
 }
 
 pub fn decode_trades(reply: &HttpReply) -> Result<TradePage, VenueError> {
-    let rows: Vec<AggTrade<'_>> = body(reply)?;
-    let mut rows = rows.iter().map(|row| Ok((row.id.count("a")?, row))).collect::<Result<Vec<_>, VenueError>>()?;
+    let mut rows = read(reply, |json| {
+        let rows: Vec<AggTrade<'_>> = serde_json::from_str(json)?;
+        Ok(rows.iter().map(|row| Ok((row.id.count("a")?, row.trade()?))).collect::<Result<Vec<_>, _>>())
+    })?;
     rows.sort_by_key(|(id, _)| *id);
     rows.dedup_by_key(|(id, _)| *id);
     // A short page is no proof of the end: it may have been cut by its window of time.
     let next = rows.last().map(|(id, _)| TradeCursor::Venue(id.saturating_add(1).to_string()));
-    let trades = rows.into_iter().filter_map(|(_, row)| row.trade().transpose()).collect::<Result<Vec<_>, _>>()?;
-    Ok(TradePage { trades, next })
-}
-
-/// The typed body of a good reply.
-fn body<'a, T: Deserialize<'a>>(reply: &'a HttpReply) -> Result<T, VenueError> {
-    let fault = match reply.status {
-        200..=299 => match serde_json::from_slice(&reply.body) {
-            Ok(body) => return Ok(body),
-            Err(fault) => Some(fault),
-        },
-        _ => None,
-    };
-    Err(failure(reply, fault))
-}
-
-/// The error of a reply, by status where an edge speaks, else by the venue's own code. `fault` is
-/// what was wrong with the body of a reply that claims success.
-fn failure(reply: &HttpReply, fault: Option<serde_json::Error>) -> VenueError {
-    let body = serde_json::from_slice::<Failure<'_>>(&reply.body).ok();
-    let retry_after = reply.retry_after();
-    let (kind, advice) = match (reply.status, &body) {
-        (418, _) => (ErrorKind::Banned { retry_after }, ""),
-        (429, _) => (ErrorKind::RateLimited { retry_after }, ""),
-        (403, _) => (ErrorKind::Banned { retry_after }, FIREWALL),
-        (451, _) => (ErrorKind::Banned { retry_after }, COUNTRY),
-        (500.., _) => (ErrorKind::Unavailable, ""),
-        (_, Some(failure)) => (kind_of_code(failure.code), ""),
-        (_, None) => match (fault, reply.status_error()) {
-            (None, Some(error)) => return error,
-            (fault, _) => {
-                let fault = fault.map_or_else(String::new, |fault| fault.to_string());
-                return malformed(format!("{fault} in: {}", reply.excerpt()));
-            }
-        },
-    };
-    let words = body.map_or_else(|| reply.excerpt(), |failure| format!("{} {}", failure.code, failure.msg));
-    VenueError::new(kind, format!("{advice}HTTP {}: {words}", reply.status))
-}
-
-const FIREWALL: &str = "Binance's firewall refuses this address, slow down or use another; ";
-const COUNTRY: &str = "Binance refuses the country of this address, set the REST URL to \
-    https://data-api.binance.vision and the stream URL to wss://data-stream.binance.vision; ";
-
-/// The class of the venue's own (negative) error codes.
-pub fn kind_of_code(code: i64) -> ErrorKind {
-    match code {
-        -1121 => ErrorKind::UnknownSymbol,
-        -1003 => ErrorKind::RateLimited { retry_after: None },
-        // Unknown, disconnected, unexpected response, timeout, overloaded, shutting down.
-        -1000 | -1001 | -1006 | -1007 | -1008 | -1016 => ErrorKind::Unavailable,
-        // Characters, parameters, intervals and values that the venue does not take.
-        _ if code < 0 => ErrorKind::BadRequest,
-        _ => ErrorKind::Unavailable,
-    }
+    Ok(TradePage { trades: rows.into_iter().filter_map(|(_, trade)| trade).collect(), next })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::wire::malformed;
     use super::*;
     use crate::exchange::registry;
     use crate::market::{Anchors, Side, Trade, TradeId};
     use chrono::{DateTime, Utc};
-    use std::time::Duration;
 
     const KLINES_BODY: &str = include_str!("../../../tests/fixtures/binance/klines.json");
     const AGG_TRADES_BODY: &str = include_str!("../../../tests/fixtures/binance/agg_trades.json");
     const EXCHANGE_INFO_BODY: &str = include_str!("../../../tests/fixtures/binance/exchange_info.json");
-    const UNKNOWN_SYMBOL_BODY: &str = include_str!("../../../tests/fixtures/binance/error_unknown_symbol.json");
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
@@ -370,59 +320,5 @@ mod tests {
         assert_eq!(decode_instruments(Some(&"BTC/USDT".parse().unwrap()), &reply), Ok(vec![bitcoin()]));
         let missing = decode_instruments(Some(&"BTC/USD".parse().unwrap()), &reply).map_err(|error| error.kind);
         assert_eq!(missing, Err(ErrorKind::UnknownSymbol));
-    }
-
-    #[test]
-    fn errors_are_classed_by_status_and_by_the_venues_code() {
-        let retry_after = Some(Duration::from_secs(30));
-        let coded = |code: i64| format!("{{\"code\":{code},\"msg\":\"words\"}}");
-        let html = || "<html><body>Bad Gateway</body></html>".to_owned();
-        let cases = [
-            (400, UNKNOWN_SYMBOL_BODY.to_owned(), ErrorKind::UnknownSymbol),
-            (400, coded(-1120), ErrorKind::BadRequest),
-            (400, coded(-1100), ErrorKind::BadRequest),
-            (400, coded(-1101), ErrorKind::BadRequest),
-            (400, coded(-1130), ErrorKind::BadRequest),
-            (400, coded(-1003), ErrorKind::RateLimited { retry_after: None }),
-            (200, coded(-1121), ErrorKind::UnknownSymbol),
-            (429, coded(-1003), ErrorKind::RateLimited { retry_after }),
-            (418, coded(-1003), ErrorKind::Banned { retry_after }),
-            (403, html(), ErrorKind::Banned { retry_after }),
-            (451, coded(0), ErrorKind::Banned { retry_after }),
-            (400, coded(-1000), ErrorKind::Unavailable),
-            (400, coded(-1001), ErrorKind::Unavailable),
-            (500, coded(-1006), ErrorKind::Unavailable),
-            (408, coded(-1007), ErrorKind::Unavailable),
-            (503, coded(-1008), ErrorKind::Unavailable),
-            (502, html(), ErrorKind::Unavailable),
-            (404, html(), ErrorKind::BadRequest),
-            (200, html(), ErrorKind::Malformed),
-        ];
-        let mut seen = 0;
-        for (status, body, kind) in cases {
-            let mut reply = HttpReply::new(status, body.clone());
-            if matches!(status, 403 | 418 | 429 | 451) {
-                reply.headers = vec![("retry-after".into(), "30".into())];
-            }
-            let found = decode_candles(Timeframe::M1, &reply).map_err(|error| error.kind);
-            assert_eq!(found, Err(kind), "{status} {body}");
-            assert_eq!(decode_trades(&reply).map_err(|error| error.kind), Err(kind), "{status} {body}");
-            assert_eq!(decode_instruments(None, &reply).map_err(|error| error.kind), Err(kind), "{status} {body}");
-            seen += 1;
-        }
-        assert_eq!(seen, 19);
-    }
-
-    #[test]
-    fn a_refused_country_is_told_what_to_do() {
-        let reply = HttpReply::new(451, r#"{"code":0,"msg":"Service unavailable from a restricted location"}"#);
-        assert_eq!(
-            decode_candles(Timeframe::M1, &reply).unwrap_err().to_string(),
-            "banned: Binance refuses the country of this address, set the REST URL to \
-             https://data-api.binance.vision and the stream URL to wss://data-stream.binance.vision; \
-             HTTP 451: 0 Service unavailable from a restricted location"
-        );
-        let unknown = decode_candles(Timeframe::M1, &HttpReply::new(400, UNKNOWN_SYMBOL_BODY)).unwrap_err();
-        assert_eq!(unknown.message, "HTTP 400: -1121 Invalid symbol.");
     }
 }

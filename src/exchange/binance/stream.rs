@@ -5,11 +5,13 @@
 //! by which the sender knows what it asked. A well-formed stream of a market that does not exist
 //! is acked and stays silent; only the instrument list tells.
 
-use serde::Serialize;
-use serde::de::IgnoredAny;
+use std::borrow::Cow;
 
-use super::rest::kind_of_code;
-use super::wire::{AggTrade, Frame, Kline, Token, malformed};
+use serde::Serialize;
+
+use super::failure::kind_of_code;
+use super::frame::Frame;
+use super::wire::{Token, malformed, quoted_fractions};
 use super::{CAPABILITIES, symbols};
 use crate::exchange::{Channel, ControlFrame, ErrorKind, Event, Subscription, VenueError};
 use crate::market::Grid;
@@ -50,89 +52,93 @@ fn stream_name(subscription: &Subscription) -> String {
 
 /// Events of one text frame.
 pub fn decode<'a>(text: &'a str, emit: &mut dyn FnMut(Event<'a>)) {
-    let event = match serde_json::from_str::<Frame<'a, Frame<'a, IgnoredAny>>>(text) {
-        Ok(frame) => match &frame.data {
-            Some(data) => of_payload(data, frame.stream),
-            None if frame.event.is_present() || frame.stream.is_present() => of_payload(&frame, frame.stream),
-            None => of_control(&frame),
+    let event = match Frame::read(text) {
+        Ok(frame) => of_frame(frame),
+        Err(fault) => match quoted_fractions(text).as_deref().map(Frame::read) {
+            Some(Ok(frame)) => of_frame(frame).map(owned),
+            _ => Err(malformed(format!("no JSON of the stream: {fault}"))),
         },
-        Err(error) => Err(malformed(format!("no JSON of the stream: {error}"))),
     };
     emit(event.unwrap_or_else(Event::Error));
 }
 
-fn of_payload<'a, Data>(frame: &Frame<'a, Data>, stream: Token<'a>) -> Result<Event<'a>, VenueError> {
-    match (frame.event.bare(), &frame.kline) {
-        ("kline", Some(kline)) => of_kline(frame, kline),
-        ("kline", None) => Err(malformed("kline event without k")),
-        ("aggTrade", _) => of_trade(frame),
-        ("serverShutdown", _) => Ok(Event::Closing),
-        _ if stream.bare() == "!serverShutdown" => Ok(Event::Closing),
-        ("", _) => Ok(Event::Unknown { kind: "data".into() }),
-        _ => Ok(Event::Unknown { kind: frame.event.text() }),
+fn of_frame(frame: Frame<'_>) -> Result<Event<'_>, VenueError> {
+    match frame.event.text() {
+        "kline" => of_kline(frame),
+        "aggTrade" => of_trade(frame),
+        "serverShutdown" => Ok(Event::Closing),
+        _ if frame.stream.text() == "!serverShutdown" => Ok(Event::Closing),
+        _ if frame.event.is_present() => Ok(Event::Unknown { kind: frame.event.into_text("e")? }),
+        _ if frame.stream.is_present() => Ok(Event::Unknown { kind: "data".into() }),
+        _ => of_control(&frame),
     }
 }
 
-fn of_kline<'a, Data>(frame: &Frame<'a, Data>, kline: &Kline<'a>) -> Result<Event<'a>, VenueError> {
-    let Some(timeframe) = CAPABILITIES.timeframe_of_wire(kline.interval.bare()) else {
+fn of_kline(frame: Frame<'_>) -> Result<Event<'_>, VenueError> {
+    let Some(timeframe) = CAPABILITIES.timeframe_of_wire(&frame.kline.interval.into_text("i")?) else {
         return Ok(Event::Unknown { kind: "kline interval".into() });
     };
     Ok(Event::Candle {
-        stream_id: market_of(frame)?.text(),
         timeframe,
-        candle: kline.bar().candle(Grid::utc(timeframe))?,
-        closed: Some(kline.is_closed.flag("x")?),
+        candle: frame.kline.bar.candle(Grid::utc(timeframe))?,
+        closed: Some(frame.kline.is_closed.flag("x")?),
         stamped_at: Some(frame.event_time.time("E")?),
+        stream_id: frame.symbol.into_text("s")?,
         is_snapshot: false,
     })
 }
 
-fn of_trade<'a, Data>(frame: &Frame<'a, Data>) -> Result<Event<'a>, VenueError> {
-    let row = AggTrade {
-        id: Token::default(),
-        price: frame.price,
-        amount: frame.amount,
-        first_id: frame.first_id,
-        last_id: frame.last_id,
-        time: frame.time,
-        buyer_is_maker: frame.buyer_is_maker,
+fn of_trade(frame: Frame<'_>) -> Result<Event<'_>, VenueError> {
+    let Some(trade) = frame.trade.trade()? else {
+        return Ok(Event::Unknown { kind: "aggTrade of no trade".into() });
     };
-    Ok(match row.trade()? {
-        None => Event::Unknown { kind: "aggTrade of no trade".into() },
-        Some(trade) => Event::Trade {
-            stream_id: market_of(frame)?.text(),
-            trade,
-            is_snapshot: false,
-            stamped_at: Some(frame.event_time.time("E")?),
-        },
+    Ok(Event::Trade {
+        trade,
+        stamped_at: Some(frame.event_time.time("E")?),
+        stream_id: frame.symbol.into_text("s")?,
+        is_snapshot: false,
     })
 }
 
-fn market_of<'a, Data>(frame: &Frame<'a, Data>) -> Result<Token<'a>, VenueError> {
-    if frame.symbol.is_present() { Ok(frame.symbol) } else { Err(malformed("s is missing")) }
-}
-
 /// Acks, the answer to `LIST_SUBSCRIPTIONS`, and errors in both forms seen.
-fn of_control<'a, Data>(frame: &Frame<'a, Data>) -> Result<Event<'a>, VenueError> {
-    let request_id = frame.id.bare().parse().ok();
-    let error = match (&frame.error, frame.code.is_present()) {
-        (Some(failure), _) => Some(refusal(failure.code, &failure.msg)),
-        (None, true) => Some(refusal(frame.code.integer("code")?, &frame.msg.text())),
-        (None, false) => None,
-    };
-    match (error, frame.result.bare()) {
-        (Some(error), _) if request_id.is_some() => Ok(Event::Rejected { request_id, stream_id: None, error }),
-        (Some(error), _) => Err(error),
-        (None, "null") => Ok(Event::Subscribed { request_id, stream_id: None, stamped_at: None }),
-        (None, "") => Ok(Event::Unknown { kind: "object".into() }),
-        (None, _) => Ok(Event::Unknown { kind: "result".into() }),
+fn of_control<'a>(frame: &Frame<'a>) -> Result<Event<'a>, VenueError> {
+    let request_id = frame.id.count("id").ok();
+    if frame.code.is_present() {
+        let error = refusal(frame.code.integer("code")?, frame.msg.text());
+        return match request_id {
+            Some(_) => Ok(Event::Rejected { request_id, stream_id: None, error }),
+            None => Err(error),
+        };
     }
+    Ok(match frame.result {
+        Token::Null => Event::Subscribed { request_id, stream_id: None, stamped_at: None },
+        Token::Absent => Event::Unknown { kind: "object".into() },
+        _ => Event::Unknown { kind: "result".into() },
+    })
 }
 
 /// The stream has small positive codes of its own, all meaning that the request was wrong.
 fn refusal(code: i64, message: &str) -> VenueError {
     let kind = if code >= 0 { ErrorKind::BadRequest } else { kind_of_code(code) };
     VenueError::new(kind, format!("{code} {message}"))
+}
+
+/// The event without what it borrows from a text that does not outlive it.
+fn owned(event: Event<'_>) -> Event<'static> {
+    let text = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+    match event {
+        Event::Candle { stream_id, timeframe, candle, closed, stamped_at, is_snapshot } => {
+            Event::Candle { stream_id: text(stream_id), timeframe, candle, closed, stamped_at, is_snapshot }
+        }
+        Event::Trade { stream_id, trade, is_snapshot, stamped_at } => {
+            Event::Trade { stream_id: text(stream_id), trade, is_snapshot, stamped_at }
+        }
+        Event::Closing => Event::Closing,
+        Event::Unknown { kind } => Event::Unknown { kind: text(kind) },
+        Event::Error(error) => Event::Error(error),
+        // An ack or a refusal with a fraction in it is nobody's answer.
+        _ => Event::Unknown { kind: "object".into() },
+    }
 }
 
 #[cfg(test)]
@@ -222,6 +228,16 @@ mod tests {
         assert_eq!(only(&combined("btcusdt@aggTrade", AGG_TRADE.trim())), trade_event(Side::Buy));
         let data_first = format!(r#"{{"data":{},"stream":"btcusdt@aggTrade"}}"#, AGG_TRADE.trim());
         assert_eq!(only(&data_first), trade_event(Side::Buy));
+        let array = combined("!ticker@arr", "[{\"e\":\"24hrTicker\"}]");
+        assert_eq!(only(&array), Event::Unknown { kind: "data".into() });
+    }
+
+    #[test]
+    fn the_order_of_keys_does_not_matter() {
+        let sorted = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap().to_string();
+        assert!(sorted(KLINE).starts_with("{\"E\":"));
+        assert_eq!(only(&sorted(KLINE)), candle_event(false, "2026-11-20T14:00:32.003Z"));
+        assert_eq!(only(&sorted(AGG_TRADE)), trade_event(Side::Buy));
     }
 
     #[test]
@@ -312,14 +328,16 @@ mod tests {
             (KLINE.replace(":1795183200000", ":179518320000000000"), "open time is 179518320000000000"),
             (AGG_TRADE.replace("\"91230.00000000\"", "null"), "p is null"),
             (AGG_TRADE.replace("5501188303", "5501188300"), "trade ids 5501188301..=5501188300 run backwards"),
-            (r#"{"e":"kline","E":1795183232003,"s":"BTCUSDT"}"#.to_owned(), "kline event without k"),
+            (r#"{"e":"kline","E":1795183232003,"s":"BTCUSDT"}"#.to_owned(), "i is missing"),
+            (KLINE.replace("\"n\":477", "\"n\":4.5"), "trade count is \"4.5\""),
+            (KLINE.replace("\"s\":\"BTCUSDT\",\"k\"", "\"s\":7,\"k\""), "s is 7"),
         ];
         let mut seen = 0;
         for (text, message) in &cases {
             assert_eq!(only(text), Event::Error(malformed(*message)));
             seen += 1;
         }
-        assert_eq!(seen, 10);
+        assert_eq!(seen, 12);
         for text in ["", "pong", "<html>", &KLINE[..120]] {
             let Event::Error(error) = only(text) else { panic!("{text}") };
             assert_eq!(error.kind, ErrorKind::Malformed);

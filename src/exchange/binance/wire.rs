@@ -1,99 +1,197 @@
-//! Binance's JSON as typed, borrowed structs, and the readers of its values.
+//! Binance's JSON as borrowed values, and the readers of those values.
 //!
-//! Numbers are kept as the text the venue printed, with or without quotes, and only then turned
-//! into doubles, decimals or times: nothing passes through a double on its way to a decimal.
-//! Unknown keys, longer arrays and absent optional keys are tolerated.
+//! Every number may come with or without quotes; unknown keys, longer arrays and absent optional
+//! keys are tolerated. A number with a fraction never passes through the JSON reader's own double
+//! (off in the last bit at times, and useless for decimals): the venue prints them in quotes, and
+//! where it does not, [`quoted_fractions`] puts them there and the text is read again.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 use crate::exchange::{ErrorKind, VenueError};
 use crate::market::{Candle, Grid, Side, Trade, TradeId};
 
-/// A JSON value as the venue printed it. Empty where the key was absent.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Token<'a>(&'a str);
+/// A JSON value whose type the venue may change.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Token<'a> {
+    /// The key was not there.
+    #[default]
+    Absent,
+    Null,
+    Text(Cow<'a, str>),
+    Whole(i64),
+    Flag(bool),
+    /// An array or an object.
+    Nested,
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Token<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&'de RawValue>::deserialize(deserializer).map(|raw| Token(raw.get()))
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Token<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value without a bare fraction")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Token<'de>, E> {
+                Ok(Token::Text(Cow::Borrowed(text)))
+            }
+
+            // A string with escapes; a venue may list names that are not ASCII.
+            fn visit_str<E>(self, text: &str) -> Result<Token<'de>, E> {
+                Ok(Token::Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Token<'de>, E> {
+                Ok(Token::Whole(number))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Token<'de>, E> {
+                Ok(i64::try_from(number).map_or_else(|_| Token::Text(number.to_string().into()), Token::Whole))
+            }
+
+            fn visit_bool<E>(self, flag: bool) -> Result<Token<'de>, E> {
+                Ok(Token::Flag(flag))
+            }
+
+            fn visit_unit<E>(self) -> Result<Token<'de>, E> {
+                Ok(Token::Null)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Token<'de>, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Token::Nested)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Token<'de>, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Token::Nested)
+            }
+        }
+        deserializer.deserialize_any(Any)
     }
 }
 
 impl<'a> Token<'a> {
     /// True where the key was there, whatever its value.
-    pub fn is_present(self) -> bool {
-        !self.0.is_empty()
+    pub fn is_present(&self) -> bool {
+        *self != Token::Absent
     }
 
-    /// The text without its quotes, escapes untouched.
-    pub fn bare(self) -> &'a str {
-        self.0.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(self.0)
+    /// The text of a string, empty for anything else.
+    pub fn text(&self) -> &str {
+        if let Token::Text(text) = self { text } else { "" }
     }
 
-    /// The text with escapes resolved; a venue may list names that are not ASCII.
-    pub fn text(self) -> Cow<'a, str> {
-        let bare = self.bare();
-        match bare.contains('\\').then(|| serde_json::from_str::<String>(self.0)) {
-            Some(Ok(text)) => Cow::Owned(text),
-            _ => Cow::Borrowed(bare),
+    /// The text of a string that must be there, without copying it.
+    pub fn into_text(self, field: &str) -> Result<Cow<'a, str>, VenueError> {
+        match self {
+            Token::Text(text) => Ok(text),
+            other => Err(other.unreadable(field)),
         }
     }
 
     /// A finite double, correctly rounded.
-    pub fn double(self, field: &str) -> Result<f64, VenueError> {
-        self.bare().parse::<f64>().ok().filter(|value| value.is_finite()).ok_or_else(|| self.unreadable(field))
+    pub fn double(&self, field: &str) -> Result<f64, VenueError> {
+        let value = match self {
+            Token::Text(text) => text.parse::<f64>().ok(),
+            Token::Whole(number) => Some(*number as f64),
+            _ => None,
+        };
+        value.filter(|value| value.is_finite()).ok_or_else(|| self.unreadable(field))
     }
 
     /// The decimal exactly as printed, exponents included.
-    pub fn decimal(self, field: &str) -> Result<Decimal, VenueError> {
-        let text = self.bare();
-        Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text)).map_err(|_| self.unreadable(field))
+    pub fn decimal(&self, field: &str) -> Result<Decimal, VenueError> {
+        let value = match self {
+            Token::Text(text) => Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text)).ok(),
+            Token::Whole(number) => Some(Decimal::from(*number)),
+            _ => None,
+        };
+        value.ok_or_else(|| self.unreadable(field))
     }
 
     /// A signed whole number.
-    pub fn integer(self, field: &str) -> Result<i64, VenueError> {
-        self.bare().parse().map_err(|_| self.unreadable(field))
+    pub fn integer(&self, field: &str) -> Result<i64, VenueError> {
+        let value = match self {
+            Token::Text(text) => text.parse().ok(),
+            Token::Whole(number) => Some(*number),
+            _ => None,
+        };
+        value.ok_or_else(|| self.unreadable(field))
     }
 
-    /// A number that counts something.
-    pub fn count(self, field: &str) -> Result<u64, VenueError> {
-        self.bare().parse().map_err(|_| self.unreadable(field))
+    /// A whole number that counts something.
+    pub fn count(&self, field: &str) -> Result<u64, VenueError> {
+        self.integer(field).and_then(|number| u64::try_from(number).map_err(|_| self.unreadable(field)))
     }
 
     /// Milliseconds since the epoch.
-    pub fn time(self, field: &str) -> Result<DateTime<Utc>, VenueError> {
+    pub fn time(&self, field: &str) -> Result<DateTime<Utc>, VenueError> {
         // Ends in 2200: far enough for any venue, near enough for all calendar arithmetic.
         const LATEST_MS: i64 = 7_258_118_400_000;
         let millis = self.integer(field)?;
-        (0..LATEST_MS)
-            .contains(&millis)
-            .then(|| DateTime::from_timestamp_millis(millis))
-            .flatten()
-            .ok_or_else(|| self.unreadable(field))
+        let is_plausible = (0..LATEST_MS).contains(&millis);
+        is_plausible.then(|| DateTime::from_timestamp_millis(millis)).flatten().ok_or_else(|| self.unreadable(field))
     }
 
     /// `true` or `false`.
-    pub fn flag(self, field: &str) -> Result<bool, VenueError> {
-        match self.0 {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            _ => Err(self.unreadable(field)),
-        }
+    pub fn flag(&self, field: &str) -> Result<bool, VenueError> {
+        if let Token::Flag(flag) = self { Ok(*flag) } else { Err(self.unreadable(field)) }
     }
 
-    fn unreadable(self, field: &str) -> VenueError {
-        match self.0 {
-            "" => malformed(format!("{field} is missing")),
-            text => malformed(format!("{field} is {text}")),
+    fn unreadable(&self, field: &str) -> VenueError {
+        malformed(match self {
+            Token::Absent => format!("{field} is missing"),
+            Token::Null => format!("{field} is null"),
+            Token::Text(text) => format!("{field} is {text:?}"),
+            Token::Whole(number) => format!("{field} is {number}"),
+            Token::Flag(flag) => format!("{field} is {flag}"),
+            Token::Nested => format!("{field} is an array or an object"),
+        })
+    }
+}
+
+/// The JSON with quotes around every number that has a fraction or an exponent; `None` where there
+/// is no such number.
+pub fn quoted_fractions(json: &str) -> Option<String> {
+    let mut out = String::with_capacity(json.len() + 64);
+    let (mut rest, mut is_changed) = (json, false);
+    while let Some(at) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
+        let (before, token) = rest.split_at(at);
+        let length = match token.strip_prefix('"') {
+            Some(text) => 1 + string_length(text),
+            None => token.find(|c: char| !matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E')).unwrap_or(token.len()),
+        };
+        let (token, after) = token.split_at(length);
+        let is_fraction = !token.starts_with('"') && token.contains(['.', 'e', 'E']);
+        let quote = if is_fraction { "\"" } else { "" };
+        out.extend([before, quote, token, quote]);
+        is_changed |= is_fraction;
+        rest = after;
+    }
+    out.push_str(rest);
+    is_changed.then_some(out)
+}
+
+/// Length of a string up to and with its closing quote, the opening one not counted.
+fn string_length(text: &str) -> usize {
+    let mut is_escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'"' if !is_escaped => return at + 1,
+            b'\\' => is_escaped = !is_escaped,
+            _ => is_escaped = false,
         }
     }
+    text.len()
 }
 
 /// An error for bytes that are not what the venue promised.
@@ -102,7 +200,7 @@ pub fn malformed(message: impl Into<String>) -> VenueError {
 }
 
 /// The parts of a kline both REST rows and stream frames carry.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub struct Bar<'a> {
     pub open_time: Token<'a>,
     pub open: Token<'a>,
@@ -154,7 +252,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for KlineRow<'a> {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<KlineRow<'de>, A::Error> {
-                let mut cells = [Token::default(); 9];
+                let mut cells: [Token<'de>; 9] = Default::default();
                 for (index, cell) in cells.iter_mut().enumerate() {
                     *cell = seq.next_element()?.ok_or_else(|| serde::de::Error::invalid_length(index, &self))?;
                 }
@@ -168,7 +266,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for KlineRow<'a> {
 }
 
 /// An aggregated trade of REST: all trades of one taker order at one price.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct AggTrade<'a> {
     #[serde(rename = "a", borrow)]
@@ -236,84 +334,33 @@ pub struct Failure<'a> {
     pub msg: Cow<'a, str>,
 }
 
-/// A stream frame in any of its shapes: an event, `{"stream","data"}` around an event, an ack or
-/// an error. One struct for all, so that a frame is read in one pass.
-#[derive(Debug, Deserialize)]
-#[serde(bound(deserialize = "Data: Deserialize<'de>"))]
-pub struct Frame<'a, Data> {
-    #[serde(rename = "e", borrow, default)]
-    pub event: Token<'a>,
-    #[serde(rename = "E", borrow, default)]
-    pub event_time: Token<'a>,
-    #[serde(rename = "s", borrow, default)]
-    pub symbol: Token<'a>,
-    #[serde(rename = "k", borrow, default)]
-    pub kline: Option<Kline<'a>>,
-    #[serde(rename = "p", borrow, default)]
-    pub price: Token<'a>,
-    #[serde(rename = "q", borrow, default)]
-    pub amount: Token<'a>,
-    #[serde(rename = "f", borrow, default)]
-    pub first_id: Token<'a>,
-    #[serde(rename = "l", borrow, default)]
-    pub last_id: Token<'a>,
-    #[serde(rename = "T", borrow, default)]
-    pub time: Token<'a>,
-    #[serde(rename = "m", borrow, default)]
-    pub buyer_is_maker: Token<'a>,
-    #[serde(borrow, default)]
-    pub stream: Token<'a>,
-    #[serde(default)]
-    pub data: Option<Data>,
-    #[serde(borrow, default)]
-    pub result: Token<'a>,
-    #[serde(borrow, default)]
-    pub error: Option<Failure<'a>>,
-    #[serde(borrow, default)]
-    pub code: Token<'a>,
-    #[serde(borrow, default)]
-    pub msg: Token<'a>,
-    #[serde(borrow, default)]
-    pub id: Token<'a>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The bar of a kline event. Its trade ids (`f`, `L`, -1 in an empty interval) are not needed.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Kline<'a> {
-    #[serde(rename = "t", borrow, default)]
-    pub open_time: Token<'a>,
-    #[serde(rename = "i", borrow, default)]
-    pub interval: Token<'a>,
-    #[serde(rename = "o", borrow, default)]
-    pub open: Token<'a>,
-    #[serde(rename = "h", borrow, default)]
-    pub high: Token<'a>,
-    #[serde(rename = "l", borrow, default)]
-    pub low: Token<'a>,
-    #[serde(rename = "c", borrow, default)]
-    pub close: Token<'a>,
-    #[serde(rename = "v", borrow, default)]
-    pub volume: Token<'a>,
-    #[serde(rename = "q", borrow, default)]
-    pub quote_volume: Token<'a>,
-    #[serde(rename = "n", borrow, default)]
-    pub trades: Token<'a>,
-    #[serde(rename = "x", borrow, default)]
-    pub is_closed: Token<'a>,
-}
+    #[test]
+    fn only_bare_fractions_are_put_in_quotes() {
+        let json = r#"{"a\\":1.5,"b\"2.5":[-1e-7,12,-3,"4.5"],"c":true,"d":0.10}"#;
+        let quoted = r#"{"a\\":"1.5","b\"2.5":["-1e-7",12,-3,"4.5"],"c":true,"d":"0.10"}"#;
+        assert_eq!(quoted_fractions(json).as_deref(), Some(quoted));
+        assert_eq!(quoted_fractions(quoted), None);
+        assert_eq!(quoted_fractions("\"1.5"), None);
+        assert_eq!(quoted_fractions(""), None);
+    }
 
-impl<'a> Kline<'a> {
-    /// The part shared with REST rows.
-    pub fn bar(&self) -> Bar<'a> {
-        Bar {
-            open_time: self.open_time,
-            open: self.open,
-            high: self.high,
-            low: self.low,
-            close: self.close,
-            volume: self.volume,
-            quote_volume: self.quote_volume,
-            trades: self.trades,
-        }
+    #[test]
+    fn tokens_read_what_their_type_allows_and_name_what_they_cannot() {
+        let token = |json: &'static str| serde_json::from_str::<Token<'_>>(json).unwrap();
+        assert_eq!(token("\"0.1\"").double("p"), Ok(0.1));
+        assert_eq!(token("7").double("p"), Ok(7.0));
+        assert_eq!(token("7").decimal("p"), Ok(Decimal::from(7)));
+        assert_eq!(token("\"1.5e-3\"").decimal("p").unwrap().to_string(), "0.0015");
+        assert_eq!(token("-1").count("n"), Err(malformed("n is -1")));
+        assert_eq!(token("18446744073709551615").integer("n"), Err(malformed("n is \"18446744073709551615\"")));
+        assert_eq!(token("[1.5]").double("p"), Err(malformed("p is an array or an object")));
+        assert_eq!(token("{}").flag("x"), Err(malformed("x is an array or an object")));
+        assert_eq!(token("\"inf\"").double("p"), Err(malformed("p is \"inf\"")));
+        assert_eq!(token("true").integer("n"), Err(malformed("n is true")));
+        assert_eq!(Token::Absent.time("E"), Err(malformed("E is missing")));
     }
 }

@@ -9,21 +9,21 @@ use std::fmt;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::wire::{AggTrade, Bar, Token};
+use super::wire::{AggTrade, Bar, Token, Words};
 
 /// All values of a frame that have a use.
 #[derive(Debug, Default)]
 pub struct Frame<'a> {
     pub event: Token<'a>,
     pub event_time: Token<'a>,
-    pub symbol: Token<'a>,
+    pub symbol: Words<'a>,
     pub kline: Kline<'a>,
     /// The fields of an aggTrade event, its aggregate id left out.
     pub trade: AggTrade<'a>,
     pub stream: Token<'a>,
     pub result: Token<'a>,
     pub code: Token<'a>,
-    pub msg: Token<'a>,
+    pub msg: Words<'a>,
     pub id: Token<'a>,
 }
 
@@ -36,13 +36,11 @@ pub struct Kline<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads a whole frame.
-    pub fn read(text: &'a str) -> Result<Frame<'a>, serde_json::Error> {
-        let mut frame = Frame::default();
+    /// Fills an empty frame, in place: it is too large to be handed around for each message.
+    pub fn read(&mut self, text: &'a str) -> Result<(), serde_json::Error> {
         let mut json = serde_json::Deserializer::from_str(text);
-        Fill(&mut frame).deserialize(&mut json)?;
-        json.end()?;
-        Ok(frame)
+        Fill(self).deserialize(&mut json)?;
+        json.end()
     }
 }
 
@@ -126,7 +124,6 @@ impl<'de> Target<'de> for &mut Frame<'de> {
         let slot = match key {
             Key::Event => &mut self.event,
             Key::EventTime => &mut self.event_time,
-            Key::Symbol => &mut self.symbol,
             Key::Price => &mut self.trade.price,
             Key::Amount => &mut self.trade.amount,
             Key::FirstId => &mut self.trade.first_id,
@@ -136,8 +133,9 @@ impl<'de> Target<'de> for &mut Frame<'de> {
             Key::Stream => &mut self.stream,
             Key::Result => &mut self.result,
             Key::Code => &mut self.code,
-            Key::Msg => &mut self.msg,
             Key::Id => &mut self.id,
+            Key::Symbol => return map.next_value().map(|symbol| self.symbol = symbol).map(|()| true),
+            Key::Msg => return map.next_value().map(|msg| self.msg = msg).map(|()| true),
             Key::Kline => return map.next_value_seed(Fill(&mut self.kline)).map(|()| true),
             Key::Inner => return map.next_value_seed(Fill(&mut **self)).map(|()| true),
             Key::Other => return map.next_value::<IgnoredAny>().map(|_| true),

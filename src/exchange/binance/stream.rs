@@ -52,30 +52,36 @@ fn stream_name(subscription: &Subscription) -> String {
 
 /// Events of one text frame.
 pub fn decode<'a>(text: &'a str, emit: &mut dyn FnMut(Event<'a>)) {
-    let event = match Frame::read(text) {
-        Ok(frame) => of_frame(frame),
-        Err(fault) => match quoted_fractions(text).as_deref().map(Frame::read) {
-            Some(Ok(frame)) => of_frame(frame).map(owned),
-            _ => Err(malformed(format!("no JSON of the stream: {fault}"))),
-        },
+    let mut frame = Frame::default();
+    let event = match frame.read(text) {
+        Ok(()) => of_frame(&mut frame),
+        Err(fault) => with_quotes(text).unwrap_or_else(|| Err(malformed(format!("no JSON of the stream: {fault}")))),
     };
     emit(event.unwrap_or_else(Event::Error));
 }
 
-fn of_frame(frame: Frame<'_>) -> Result<Event<'_>, VenueError> {
+/// The event of a frame that prints fractions without quotes; `None` where that is not its fault.
+fn with_quotes(text: &str) -> Option<Result<Event<'static>, VenueError>> {
+    let quoted = quoted_fractions(text)?;
+    let mut frame = Frame::default();
+    frame.read(&quoted).ok()?;
+    Some(of_frame(&mut frame).map(owned))
+}
+
+fn of_frame<'a>(frame: &mut Frame<'a>) -> Result<Event<'a>, VenueError> {
     match frame.event.text() {
         "kline" => of_kline(frame),
         "aggTrade" => of_trade(frame),
         "serverShutdown" => Ok(Event::Closing),
         _ if frame.stream.text() == "!serverShutdown" => Ok(Event::Closing),
-        _ if frame.event.is_present() => Ok(Event::Unknown { kind: frame.event.into_text("e")? }),
-        _ if frame.stream.is_present() => Ok(Event::Unknown { kind: "data".into() }),
-        _ => of_control(&frame),
+        "" if frame.event.is_present() || frame.stream.is_present() => Ok(Event::Unknown { kind: "data".into() }),
+        "" => of_control(frame),
+        kind => Ok(Event::Unknown { kind: kind.into() }),
     }
 }
 
-fn of_kline(frame: Frame<'_>) -> Result<Event<'_>, VenueError> {
-    let Some(timeframe) = CAPABILITIES.timeframe_of_wire(&frame.kline.interval.into_text("i")?) else {
+fn of_kline<'a>(frame: &mut Frame<'a>) -> Result<Event<'a>, VenueError> {
+    let Some(timeframe) = CAPABILITIES.timeframe_of_wire(frame.kline.interval.text()) else {
         return Ok(Event::Unknown { kind: "kline interval".into() });
     };
     Ok(Event::Candle {
@@ -83,28 +89,35 @@ fn of_kline(frame: Frame<'_>) -> Result<Event<'_>, VenueError> {
         candle: frame.kline.bar.candle(Grid::utc(timeframe))?,
         closed: Some(frame.kline.is_closed.flag("x")?),
         stamped_at: Some(frame.event_time.time("E")?),
-        stream_id: frame.symbol.into_text("s")?,
+        stream_id: market_of(frame)?,
         is_snapshot: false,
     })
 }
 
-fn of_trade(frame: Frame<'_>) -> Result<Event<'_>, VenueError> {
+fn of_trade<'a>(frame: &mut Frame<'a>) -> Result<Event<'a>, VenueError> {
     let Some(trade) = frame.trade.trade()? else {
         return Ok(Event::Unknown { kind: "aggTrade of no trade".into() });
     };
     Ok(Event::Trade {
         trade,
         stamped_at: Some(frame.event_time.time("E")?),
-        stream_id: frame.symbol.into_text("s")?,
+        stream_id: market_of(frame)?,
         is_snapshot: false,
     })
+}
+
+fn market_of<'a>(frame: &mut Frame<'a>) -> Result<Cow<'a, str>, VenueError> {
+    match std::mem::take(&mut frame.symbol.0) {
+        symbol if symbol.is_empty() => Err(malformed("s is missing")),
+        symbol => Ok(symbol),
+    }
 }
 
 /// Acks, the answer to `LIST_SUBSCRIPTIONS`, and errors in both forms seen.
 fn of_control<'a>(frame: &Frame<'a>) -> Result<Event<'a>, VenueError> {
     let request_id = frame.id.count("id").ok();
     if frame.code.is_present() {
-        let error = refusal(frame.code.integer("code")?, frame.msg.text());
+        let error = refusal(frame.code.integer("code")?, &frame.msg.0);
         return match request_id {
             Some(_) => Ok(Event::Rejected { request_id, stream_id: None, error }),
             None => Err(error),
@@ -328,9 +341,9 @@ mod tests {
             (KLINE.replace(":1795183200000", ":179518320000000000"), "open time is 179518320000000000"),
             (AGG_TRADE.replace("\"91230.00000000\"", "null"), "p is null"),
             (AGG_TRADE.replace("5501188303", "5501188300"), "trade ids 5501188301..=5501188300 run backwards"),
-            (r#"{"e":"kline","E":1795183232003,"s":"BTCUSDT"}"#.to_owned(), "i is missing"),
+            (KLINE.replace("\"t\":1795183200000,", ""), "open time is missing"),
             (KLINE.replace("\"n\":477", "\"n\":4.5"), "trade count is \"4.5\""),
-            (KLINE.replace("\"s\":\"BTCUSDT\",\"k\"", "\"s\":7,\"k\""), "s is 7"),
+            (KLINE.replace("\"n\":477", "\"n\":\"4\\u0037\""), "trade count is of another type"),
         ];
         let mut seen = 0;
         for (text, message) in &cases {

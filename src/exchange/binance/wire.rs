@@ -17,17 +17,17 @@ use crate::exchange::{ErrorKind, VenueError};
 use crate::market::{Candle, Grid, Side, Trade, TradeId};
 
 /// A JSON value whose type the venue may change.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub enum Token<'a> {
     /// The key was not there.
     #[default]
     Absent,
     Null,
-    Text(Cow<'a, str>),
+    Text(&'a str),
     Whole(i64),
     Flag(bool),
-    /// An array or an object.
-    Nested,
+    /// An array, an object, or a string with escapes, which no number has.
+    Other,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Token<'a> {
@@ -41,12 +41,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Token<'a> {
             }
 
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Token<'de>, E> {
-                Ok(Token::Text(Cow::Borrowed(text)))
+                Ok(Token::Text(text))
             }
 
-            // A string with escapes; a venue may list names that are not ASCII.
-            fn visit_str<E>(self, text: &str) -> Result<Token<'de>, E> {
-                Ok(Token::Text(Cow::Owned(text.to_owned())))
+            fn visit_str<E>(self, _text: &str) -> Result<Token<'de>, E> {
+                Ok(Token::Other)
             }
 
             fn visit_i64<E>(self, number: i64) -> Result<Token<'de>, E> {
@@ -54,7 +53,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Token<'a> {
             }
 
             fn visit_u64<E>(self, number: u64) -> Result<Token<'de>, E> {
-                Ok(i64::try_from(number).map_or_else(|_| Token::Text(number.to_string().into()), Token::Whole))
+                Ok(i64::try_from(number).map_or(Token::Other, Token::Whole))
             }
 
             fn visit_bool<E>(self, flag: bool) -> Result<Token<'de>, E> {
@@ -67,12 +66,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Token<'a> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Token<'de>, A::Error> {
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Token::Nested)
+                Ok(Token::Other)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Token<'de>, A::Error> {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Token::Nested)
+                Ok(Token::Other)
             }
         }
         deserializer.deserialize_any(Any)
@@ -81,60 +80,52 @@ impl<'de: 'a, 'a> Deserialize<'de> for Token<'a> {
 
 impl<'a> Token<'a> {
     /// True where the key was there, whatever its value.
-    pub fn is_present(&self) -> bool {
-        *self != Token::Absent
+    pub fn is_present(self) -> bool {
+        self != Token::Absent
     }
 
     /// The text of a string, empty for anything else.
-    pub fn text(&self) -> &str {
+    pub fn text(self) -> &'a str {
         if let Token::Text(text) = self { text } else { "" }
     }
 
-    /// The text of a string that must be there, without copying it.
-    pub fn into_text(self, field: &str) -> Result<Cow<'a, str>, VenueError> {
-        match self {
-            Token::Text(text) => Ok(text),
-            other => Err(other.unreadable(field)),
-        }
-    }
-
     /// A finite double, correctly rounded.
-    pub fn double(&self, field: &str) -> Result<f64, VenueError> {
+    pub fn double(self, field: &str) -> Result<f64, VenueError> {
         let value = match self {
             Token::Text(text) => text.parse::<f64>().ok(),
-            Token::Whole(number) => Some(*number as f64),
+            Token::Whole(number) => Some(number as f64),
             _ => None,
         };
         value.filter(|value| value.is_finite()).ok_or_else(|| self.unreadable(field))
     }
 
     /// The decimal exactly as printed, exponents included.
-    pub fn decimal(&self, field: &str) -> Result<Decimal, VenueError> {
+    pub fn decimal(self, field: &str) -> Result<Decimal, VenueError> {
         let value = match self {
             Token::Text(text) => Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text)).ok(),
-            Token::Whole(number) => Some(Decimal::from(*number)),
+            Token::Whole(number) => Some(Decimal::from(number)),
             _ => None,
         };
         value.ok_or_else(|| self.unreadable(field))
     }
 
     /// A signed whole number.
-    pub fn integer(&self, field: &str) -> Result<i64, VenueError> {
+    pub fn integer(self, field: &str) -> Result<i64, VenueError> {
         let value = match self {
             Token::Text(text) => text.parse().ok(),
-            Token::Whole(number) => Some(*number),
+            Token::Whole(number) => Some(number),
             _ => None,
         };
         value.ok_or_else(|| self.unreadable(field))
     }
 
     /// A whole number that counts something.
-    pub fn count(&self, field: &str) -> Result<u64, VenueError> {
+    pub fn count(self, field: &str) -> Result<u64, VenueError> {
         self.integer(field).and_then(|number| u64::try_from(number).map_err(|_| self.unreadable(field)))
     }
 
     /// Milliseconds since the epoch.
-    pub fn time(&self, field: &str) -> Result<DateTime<Utc>, VenueError> {
+    pub fn time(self, field: &str) -> Result<DateTime<Utc>, VenueError> {
         // Ends in 2200: far enough for any venue, near enough for all calendar arithmetic.
         const LATEST_MS: i64 = 7_258_118_400_000;
         let millis = self.integer(field)?;
@@ -143,19 +134,46 @@ impl<'a> Token<'a> {
     }
 
     /// `true` or `false`.
-    pub fn flag(&self, field: &str) -> Result<bool, VenueError> {
-        if let Token::Flag(flag) = self { Ok(*flag) } else { Err(self.unreadable(field)) }
+    pub fn flag(self, field: &str) -> Result<bool, VenueError> {
+        if let Token::Flag(flag) = self { Ok(flag) } else { Err(self.unreadable(field)) }
     }
 
-    fn unreadable(&self, field: &str) -> VenueError {
+    fn unreadable(self, field: &str) -> VenueError {
         malformed(match self {
             Token::Absent => format!("{field} is missing"),
             Token::Null => format!("{field} is null"),
             Token::Text(text) => format!("{field} is {text:?}"),
             Token::Whole(number) => format!("{field} is {number}"),
             Token::Flag(flag) => format!("{field} is {flag}"),
-            Token::Nested => format!("{field} is an array or an object"),
+            Token::Other => format!("{field} is of another type"),
         })
+    }
+}
+
+/// A name or words, escapes resolved: a venue may list names that are not ASCII. Empty where the
+/// key was absent.
+#[derive(Debug, Default)]
+pub struct Words<'a>(pub Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Words<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Words<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Words<'de>, E> {
+                Ok(Words(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Words<'de>, E> {
+                Ok(Words(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 
@@ -356,9 +374,9 @@ mod tests {
         assert_eq!(token("7").decimal("p"), Ok(Decimal::from(7)));
         assert_eq!(token("\"1.5e-3\"").decimal("p").unwrap().to_string(), "0.0015");
         assert_eq!(token("-1").count("n"), Err(malformed("n is -1")));
-        assert_eq!(token("18446744073709551615").integer("n"), Err(malformed("n is \"18446744073709551615\"")));
-        assert_eq!(token("[1.5]").double("p"), Err(malformed("p is an array or an object")));
-        assert_eq!(token("{}").flag("x"), Err(malformed("x is an array or an object")));
+        assert_eq!(token("18446744073709551615").integer("n"), Err(malformed("n is of another type")));
+        assert_eq!(token("[1.5]").double("p"), Err(malformed("p is of another type")));
+        assert_eq!(token("{}").flag("x"), Err(malformed("x is of another type")));
         assert_eq!(token("\"inf\"").double("p"), Err(malformed("p is \"inf\"")));
         assert_eq!(token("true").integer("n"), Err(malformed("n is true")));
         assert_eq!(Token::Absent.time("E"), Err(malformed("E is missing")));

@@ -7,10 +7,12 @@
 //! Adding an exchange: its folder, its fixtures, one `pub mod` below, one row in [`registry`],
 //! and its half of the simulator.
 
+pub mod binance;
 pub mod capabilities;
 pub mod kraken;
 pub mod registry;
 pub mod request;
+pub mod yahoo;
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -317,6 +319,12 @@ pub trait Dialect: Send + Sync + Debug {
     /// # Errors
     /// As for candles.
     fn decode_trades(&self, instrument: &Instrument, reply: &HttpReply) -> Result<TradePage, VenueError>;
+
+    /// Where to read on after an empty page from `cursor`. `None`: there is nothing newer. Venues
+    /// that read by windows of time answer an empty window while trades lie beyond it.
+    fn cursor_after_empty(&self, _cursor: &TradeCursor) -> Option<TradeCursor> {
+        None
+    }
 
     /// Address of the connection that carries a channel. Channels with different addresses, or
     /// different [`Dialect::connection_group`]s, need different connections.

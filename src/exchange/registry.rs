@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Capabilities, Dialect, Endpoints, kraken};
+use super::{Capabilities, Dialect, Endpoints};
 
 /// A registered venue.
 pub struct Row {
@@ -13,8 +13,11 @@ pub struct Row {
 }
 
 /// All venues, in the order they are listed to users.
-pub static EXCHANGES: &[Row] =
-    &[Row { capabilities: &kraken::CAPABILITIES, build: |endpoints| Arc::new(kraken::Kraken::new(endpoints)) }];
+pub static EXCHANGES: &[Row] = &[
+    Row { capabilities: &super::kraken::CAPABILITIES, build: super::kraken::Kraken::build },
+    Row { capabilities: &super::binance::CAPABILITIES, build: super::binance::Binance::build },
+    Row { capabilities: &super::yahoo::CAPABILITIES, build: super::yahoo::Yahoo::build },
+];
 
 /// An id that no row carries.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -84,8 +84,8 @@ pub struct Kraken {
 
 impl Kraken {
     /// The dialect for given addresses.
-    pub fn new(endpoints: Endpoints) -> Kraken {
-        Kraken { endpoints }
+    pub fn build(endpoints: Endpoints) -> std::sync::Arc<dyn Dialect> {
+        std::sync::Arc::new(Kraken { endpoints })
     }
 }
 

@@ -1,0 +1,209 @@
+//! The book of one series: its ledger, what is due, which REST call to make next, and what its
+//! answer changes. Work is what is wanted and not covered; there is no other list.
+//!
+//! All instants are venue time. The book never waits and never writes: it returns calls and ledger
+//! statements, and changes its own copy of the ledger only when told that they were stored.
+
+mod conclude;
+mod plan;
+mod rules;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod venue_oracle;
+
+use std::collections::VecDeque;
+
+use chrono::{DateTime, Utc};
+
+pub use conclude::Conclusion;
+pub use plan::Call;
+pub use rules::SeriesRules;
+
+use crate::exchange::QuietPolicy;
+use crate::market::ledger::{self, Coverage, LedgerChange, LedgerEntry};
+use crate::market::{Grid, Span, SpanSet};
+
+/// Never read yet: history.
+pub const NOT_FETCHED: &str = "not_fetched";
+/// No collector was running.
+pub const NOT_RUNNING: &str = "collector_stopped";
+/// Closed while we watched, not settled yet.
+pub const JUST_CLOSED: &str = "just_closed";
+/// Due, asked for, and not there yet.
+pub const LATE_BAR: &str = "late_bar";
+/// Absent between two rows of a venue that prints quiet buckets.
+pub const VENUE_HOLE: &str = "venue_hole";
+/// Before what the venue serves.
+pub const TOO_OLD: &str = "too_old: rest";
+/// Nothing older exists either.
+pub const BEFORE_LISTING: &str = "before_listing: rest";
+/// Asked for repeatedly, never answered with it.
+pub const NOT_SERVED: &str = "not_served: rest";
+
+/// Buckets read again with every call.
+const REREAD_BUCKETS: u32 = 3;
+/// Page ends that are remembered.
+const FOOTHOLDS: usize = 32;
+
+/// The state of one series.
+#[derive(Debug, Clone)]
+pub struct Book {
+    rules: SeriesRules,
+    wanted_from: DateTime<Utc>,
+    observed_until: DateTime<Utc>,
+    entries: Vec<LedgerEntry>,
+    /// Settled buckets that a frame has cast doubt on.
+    doubted: SpanSet,
+    /// Unverified stretches that one REST read has not confirmed.
+    unconfirmed: SpanSet,
+    /// Unverified stretches that two reads have not confirmed; left alone in this life.
+    unverifiable: SpanSet,
+    /// The last rows of recent pages: where a read must start to prove that nothing follows.
+    footholds: VecDeque<DateTime<Utc>>,
+}
+
+impl Book {
+    /// Opens the book of a series as the store has it, at venue time `now`. Returns the statements
+    /// that account for history wanted anew and for the time since the last collector looked.
+    pub fn open(
+        rules: SeriesRules,
+        backfill_from: DateTime<Utc>,
+        entries: Vec<LedgerEntry>,
+        observed_until: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> (Book, Vec<LedgerChange>) {
+        let wanted_from = rules.page.grid.bucket_at(backfill_from);
+        let looked_until = observed_until.unwrap_or(wanted_from).max(wanted_from);
+        let closed = rules.closed_end(now).max(looked_until);
+        let reason = if observed_until.is_some() { NOT_RUNNING } else { NOT_FETCHED };
+        let known: SpanSet = entries.iter().map(|entry| entry.span).collect();
+        let unaccounted = known.gaps(Span::new(wanted_from, looked_until));
+        let mut changes: Vec<_> =
+            unaccounted.spans().iter().map(|span| LedgerChange::Set(*span, Coverage::missing(NOT_FETCHED))).collect();
+        let away = Span::new(looked_until, closed);
+        if !away.is_empty() {
+            changes.push(LedgerChange::Set(away, Coverage::missing(reason)));
+        }
+        let book = Book {
+            rules,
+            wanted_from,
+            observed_until: closed,
+            entries,
+            doubted: SpanSet::new(),
+            unconfirmed: SpanSet::new(),
+            unverifiable: SpanSet::new(),
+            footholds: VecDeque::new(),
+        };
+        (book, changes)
+    }
+
+    /// Bucket borders.
+    pub fn grid(&self) -> Grid {
+        self.rules.page.grid
+    }
+
+    /// The stretch the ledger must tile: everything wanted that we have looked at.
+    pub fn extent(&self) -> Span {
+        Span::new(self.wanted_from, self.observed_until)
+    }
+
+    /// Takes over what the store has accepted.
+    pub fn stored(&mut self, changes: &[LedgerChange], extent: Span) {
+        self.entries = ledger::apply(&self.entries, changes, Some((extent, NOT_FETCHED)));
+        for change in changes {
+            if let LedgerChange::Unverify(span) = change {
+                self.unconfirmed.remove(*span);
+                self.unverifiable.remove(*span);
+            }
+        }
+    }
+
+    /// True when the bucket has its final row or is proven empty.
+    pub fn is_complete(&self, open_time: DateTime<Utc>) -> bool {
+        let index = self.entries.partition_point(|entry| entry.span.to <= open_time);
+        self.entries
+            .get(index)
+            .is_some_and(|entry| entry.span.contains(open_time) && matches!(entry.coverage, Coverage::Complete { .. }))
+    }
+
+    /// The complete stretches.
+    pub fn complete(&self) -> SpanSet {
+        ledger::complete(&self.entries)
+    }
+
+    /// The ledger as last stored.
+    pub fn entries(&self) -> &[LedgerEntry] {
+        &self.entries
+    }
+
+    /// Moves the right edge to what has closed by `now`; buckets from `stream_owns_from` on are
+    /// left to the stream. Returns the newly accounted stretch, which is `just_closed` until settled.
+    pub fn observe(&mut self, now: DateTime<Utc>, stream_owns_from: Option<DateTime<Utc>>) -> Option<Span> {
+        let closed = self.rules.closed_end(now);
+        let end = stream_owns_from.map_or(closed, |owned| closed.min(owned));
+        if end <= self.observed_until {
+            return None;
+        }
+        let span = Span::new(self.observed_until, end);
+        self.observed_until = end;
+        Some(span)
+    }
+
+    /// Moves the right edge behind a bucket that was settled.
+    pub fn observe_through(&mut self, end: DateTime<Utc>) {
+        self.observed_until = self.observed_until.max(end);
+    }
+
+    /// Asks for a settled bucket to be read again soon.
+    pub fn doubt(&mut self, span: Span) {
+        self.doubted.insert(span);
+    }
+
+    /// Complete share of everything wanted and looked at, 0 to 1, and the share that needs no more
+    /// work (complete or unavailable).
+    pub fn shares(&self) -> (f64, f64) {
+        let extent = self.extent();
+        let total = (extent.to - extent.from).num_seconds() as f64;
+        if total <= 0.0 {
+            return (1.0, 1.0);
+        }
+        let part = |set: SpanSet| set.within(extent).duration().num_seconds() as f64 / total;
+        (part(self.complete()), part(ledger::select(&self.entries, |c| !matches!(c, Coverage::Missing { .. }))))
+    }
+
+    /// True while history is still to be read.
+    pub fn is_backfilling(&self) -> bool {
+        self.missing().any(|m| m.reason == NOT_FETCHED)
+    }
+
+    /// What is wanted and not covered, oldest first.
+    fn missing(&self) -> impl DoubleEndedIterator<Item = Missing<'_>> {
+        let wanted = Span::new(self.wanted_from, DateTime::<Utc>::MAX_UTC);
+        self.entries.iter().filter(move |entry| entry.span.overlaps(wanted)).filter_map(move |entry| {
+            let Coverage::Missing { reason, attempts, next_attempt_at } = &entry.coverage else { return None };
+            let span = entry.span.intersect(wanted);
+            Some(Missing { span, reason, attempts: *attempts, next_attempt_at: *next_attempt_at })
+        })
+    }
+}
+
+/// A missing stretch, borrowed from the ledger.
+#[derive(Debug, Clone, Copy)]
+struct Missing<'a> {
+    span: Span,
+    reason: &'a str,
+    attempts: u32,
+    next_attempt_at: Option<DateTime<Utc>>,
+}
+
+impl Missing<'_> {
+    fn is_due(&self, now: DateTime<Utc>) -> bool {
+        self.next_attempt_at.is_none_or(|at| at <= now)
+    }
+}
+
+/// What quiet buckets of this venue look like to the verifier of a ledger.
+pub fn absence_is_allowed(quiet: QuietPolicy) -> bool {
+    quiet != QuietPolicy::Emits
+}

@@ -1,0 +1,140 @@
+//! Which REST call is due: urgent ones for what was missed while watching, then history from the
+//! new end, then verification from the old end.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{Book, JUST_CLOSED, LATE_BAR, NOT_FETCHED, REREAD_BUCKETS, TOO_OLD};
+use crate::engine::budget::Priority;
+use crate::market::ledger::{self, Coverage, LedgerChange};
+use crate::market::{Span, SpanSet};
+
+/// How many buckets are gathered before they are verified, and the longest they wait for it.
+const GATHER_BUCKETS: u32 = 10;
+const GATHER_LONGEST: Duration = Duration::from_secs(3600);
+
+/// A REST read to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// What to ask for, on bucket borders.
+    pub span: Span,
+    /// What it is for.
+    pub priority: Priority,
+}
+
+impl Book {
+    /// When the next bucket will have closed and settled.
+    pub fn next_close_at(&self) -> DateTime<Utc> {
+        self.rules.next_close(self.observed_until)
+    }
+
+    /// Statements about what has fallen out of the venue's history without being fetched.
+    pub fn retire(&self, now: DateTime<Utc>) -> Vec<LedgerChange> {
+        let Some(edge) = self.rules.depth_edge(now) else { return vec![] };
+        self.missing()
+            .map(|missing| Span::new(missing.span.from, missing.span.to.min(edge)))
+            .filter(|span| !span.is_empty())
+            .map(|span| LedgerChange::Set(span, Coverage::Unavailable { reason: TOO_OLD.to_owned() }))
+            .collect()
+    }
+
+    /// The live or repair read that is due at `now`: everything missed up to its newest bucket, as
+    /// far back as one page reaches.
+    pub fn urgent_call(&self, now: DateTime<Utc>) -> Option<Call> {
+        let due = || self.missing().filter(move |m| m.reason != NOT_FETCHED && m.is_due(now));
+        let wanted = due().map(|m| m.span).collect::<SpanSet>().union(&self.doubted);
+        let (oldest, to) = (wanted.spans().first()?.from, wanted.spans().last()?.to);
+        // A bucket that has just closed makes the call a live one, whatever else it repairs.
+        let is_live = due()
+            .next_back()
+            .is_some_and(|m| matches!(m.reason, JUST_CLOSED | LATE_BAR) && m.span.to == self.observed_until);
+        let priority = if is_live { Priority::Live } else { Priority::Repair };
+        let newest = due().next_back().filter(|m| m.span.to == to);
+        let attempts = newest.map_or(0, |m| m.attempts);
+        // After a read without result the whole stretch is asked for: its rows may lie far apart.
+        let page_start = self.rules.page_start(to);
+        let reach = newest.filter(|_| self.asks_for_all(attempts)).map_or(page_start, |m| page_start.min(m.span.from));
+        let from = oldest.max(reach).max(self.wanted_from);
+        Some(Call { span: self.widen(Span::new(from, to), attempts), priority })
+    }
+
+    /// The backfill or verification read that is due at `now`, newest history first.
+    pub fn background_call(&self, now: DateTime<Utc>) -> Option<Call> {
+        if let Some(missing) = self.missing().rfind(|m| m.reason == NOT_FETCHED && m.is_due(now)) {
+            let Span { from, to } = missing.span;
+            let from =
+                if self.asks_for_all(missing.attempts) { from } else { from.max(self.rules.page_start(to)) };
+            return Some(Call { span: self.widen(Span::new(from, to), missing.attempts), priority: Priority::Backfill });
+        }
+        let span = self.oldest_unverified(now).filter(|span| self.verify_at(span.from) <= now)?;
+        Some(Call { span, priority: Priority::Verification })
+    }
+
+    /// When the book next has something to do by itself, always after `now`.
+    pub fn wake_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let retries = self.missing().filter_map(|m| m.next_attempt_at);
+        let verification = self.oldest_unverified(now).map(|span| self.verify_at(span.from));
+        // While the stream is late in settling, the edge stands behind what has closed.
+        let mut open = self.observed_until.max(self.grid().bucket_at(now - self.rules.page.settle));
+        while self.rules.next_close(open) <= now {
+            open = self.grid().next_open(open);
+        }
+        let close = [self.next_close_at(), self.rules.next_close(open)];
+        let earliest = retries.chain(verification).chain(close).filter(|at| *at > now).min();
+        earliest.unwrap_or_else(|| self.rules.next_close(open))
+    }
+
+    /// True when a stretch that a read left as it was is asked for at once, so that a venue that
+    /// lists younger than wanted is not asked page by page.
+    pub(super) fn asks_for_all(&self, attempts: u32) -> bool {
+        attempts > 0 && self.rules.page_limit_span.is_none()
+    }
+
+    /// Adds the buckets read again with every call. A row on the left proves what follows it, so
+    /// the call reaches back to the nearest known one, or after reads without result further and
+    /// further; every second time not so far that rows on the left could fill the page.
+    fn widen(&self, span: Span, attempts: u32) -> Span {
+        let grid = self.grid();
+        let near = grid.back(span.from, REREAD_BUCKETS);
+        let bounded = grid.back(span.from, (self.rules.page_limit_rows / 2).max(1));
+        let complete = self.complete();
+        let foothold = self
+            .footholds
+            .iter()
+            .copied()
+            .filter(|row| *row < span.from && complete.covers(Span::new(*row, span.from)))
+            .max();
+        let further = REREAD_BUCKETS.saturating_mul(10u32.saturating_pow(attempts.min(4)));
+        let mut from = match foothold {
+            Some(row) if attempts == 0 => row.max(bounded).min(near),
+            // Alone before the stretch, so that what follows it is beyond doubt.
+            Some(row) if attempts % 2 == 1 => row,
+            _ if attempts % 2 == 1 => grid.back(span.from, further),
+            _ => grid.back(span.from, further).max(bounded),
+        };
+        if self.rules.page_limit_span.is_some() {
+            from = from.max(self.rules.page_start(span.to)).min(span.from);
+        }
+        let to = (0..REREAD_BUCKETS).fold(span.to, |to, _| grid.next_open(to)).min(self.observed_until);
+        // Where pages end at the newest bar anyway, everything up to there is asked for.
+        Span::new(from, if self.rules.honours_end { to } else { self.observed_until }.max(span.to))
+    }
+
+    /// The oldest stretch to verify and what of the rest fits into the same call.
+    fn oldest_unverified(&self, now: DateTime<Utc>) -> Option<Span> {
+        let edge = self.rules.depth_edge(now).unwrap_or(DateTime::<Utc>::MIN_UTC).max(self.wanted_from);
+        let unverified = ledger::select(&self.entries, |c| *c == Coverage::Complete { verified: false });
+        let servable =
+            unverified.subtract(&self.unverifiable).within(Span::new(edge, self.rules.closed_end(now).max(edge)));
+        let from = servable.spans().first()?.from;
+        let page = servable.within(Span::new(from, self.rules.page_end(from)));
+        page.spans().last().map(|last| Span::new(from, last.to))
+    }
+
+    /// Unverified buckets are gathered for a while, so that one call confirms several.
+    fn verify_at(&self, from: DateTime<Utc>) -> DateTime<Utc> {
+        let patience = (self.grid().timeframe.nominal() * GATHER_BUCKETS).min(GATHER_LONGEST);
+        self.grid().close_of(from) + self.rules.page.settle + patience
+    }
+}

@@ -4,12 +4,15 @@
 //! own, or says which are missing, since when and why; and it heals what can be healed without
 //! being asked.
 
+pub mod actors;
 pub mod cli;
 pub mod clock;
+pub mod collector;
 pub mod config;
 pub mod engine;
 pub mod exchange;
 pub mod market;
+pub mod status;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;

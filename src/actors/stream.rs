@@ -148,7 +148,8 @@ impl StreamActor {
         for carried in std::mem::take(&mut self.setup.carries) {
             self.route(carried);
         }
-        let wanted: Vec<Subscription> = self.routes.iter().flat_map(|(id, route)| subscriptions_of(id, route)).collect();
+        let wanted: Vec<Subscription> =
+            self.routes.iter().flat_map(|(id, route)| subscriptions_of(id, route)).collect();
         self.subscribe(wanted, 0, ctx);
         self.watch(ctx);
     }
@@ -281,7 +282,11 @@ impl StreamActor {
                 self.stamped(stamped_at.filter(|_| !is_snapshot));
                 self.proven();
                 match self.routes.get_mut(&*stream_id) {
-                    Some(route) => route.push(timeframe, CandleFrame { candle, closed, stamped_at, is_snapshot }, &self.setup.venue),
+                    Some(route) => route.push(
+                        timeframe,
+                        CandleFrame { candle, closed, stamped_at, is_snapshot },
+                        &self.setup.venue,
+                    ),
                     None => self.setup.venue.tally.dropped("frame_of_no_subscription", 1),
                 }
                 self.hand_over(&stream_id, ctx);
@@ -501,7 +506,8 @@ impl Handler<Subscribe> for StreamActor {
                 }
             }
         }
-        let mut wanted = self.routes.get(&stream_id).map(|route| subscriptions_of(&stream_id, route)).unwrap_or_default();
+        let mut wanted =
+            self.routes.get(&stream_id).map(|route| subscriptions_of(&stream_id, route)).unwrap_or_default();
         wanted.retain(|subscription| {
             let Channel::Candles(timeframe) = subscription.channel else { return true };
             !known.contains_key(&timeframe)

@@ -186,9 +186,8 @@ impl ExchangeActor {
         let capabilities = self.setup.venue.capabilities();
         let channel = self.wanted.values().flat_map(|row| &row.timeframes).copied().min();
         let channel = channel.filter(|timeframe| capabilities.timeframe(*timeframe).is_some());
-        let stream_trial = channel
-            .filter(|_| wants_stream && capabilities.candle_stream.is_some())
-            .map(Channel::Candles);
+        let stream_trial =
+            channel.filter(|_| wants_stream && capabilities.candle_stream.is_some()).map(Channel::Candles);
         // One symbol shows that a venue without an instrument list is there; the others are asked for in the queue.
         let mut symbols: Vec<Symbol> = self.wanted.keys().cloned().collect();
         if capabilities.instruments == InstrumentSource::PerSymbol {
@@ -395,7 +394,11 @@ impl ExchangeActor {
             (Gate::Open, Some(until)) => (Health::Error, Phase::Waiting, format!("turned away until {until}")),
             (Gate::Open, None) if self.rest.live_waiting() > self.wanted.len() => {
                 let waiting = self.rest.live_waiting();
-                (Health::Processing, Phase::Live, format!("poll periods stretched: {waiting} calls wait for the rate limit"))
+                (
+                    Health::Processing,
+                    Phase::Live,
+                    format!("poll periods stretched: {waiting} calls wait for the rate limit"),
+                )
             }
             (Gate::Open, None) => (Health::Running, Phase::Live, String::new()),
         };
@@ -522,7 +525,9 @@ impl Handler<ChildExited<()>> for ExchangeActor {
             // A call may have failed since the probe succeeded.
             (Exit::Finished, _) if self.gate.is_open() => return,
             (_, Decision::RestartAt(at) | Decision::Quarantine { until: at }) => at,
-            (_, Decision::Escalate) => return self.fail(format!("the venue cannot be reached: {:?}", message.exit), ctx),
+            (_, Decision::Escalate) => {
+                return self.fail(format!("the venue cannot be reached: {:?}", message.exit), ctx);
+            }
         };
         if let Exit::Failed(why) = &message.exit
             && !self.gate.is_open()

@@ -153,12 +153,10 @@ impl ExchangeActor {
                 }
                 venue.dialect.encode_candles(&work.instrument, work.timeframe, work.call.span)
             }
-            Work::Describe(symbol) => {
-                match venue.dialect.encode_instruments(std::slice::from_ref(symbol)).pop() {
-                    Some(request) => request,
-                    None => return,
-                }
-            }
+            Work::Describe(symbol) => match venue.dialect.encode_instruments(std::slice::from_ref(symbol)).pop() {
+                Some(request) => request,
+                None => return,
+            },
         };
         self.rest.in_flight += 1;
         venue.tally.rest_call();
@@ -192,15 +190,14 @@ impl ExchangeActor {
         }
         let outcome = match &job.work {
             Work::Describe(symbol) => venue.dialect.decode_instruments(Some(symbol), &reply).map(Outcome::Described),
-            Work::Candles(work) => venue
-                .dialect
-                .decode_candles(&work.instrument, work.timeframe, work.call.span, &reply)
-                .map(|rows| {
+            Work::Candles(work) => {
+                venue.dialect.decode_candles(&work.instrument, work.timeframe, work.call.span, &reply).map(|rows| {
                     // Venue time at the start of the call: the least of all that is known about it.
                     let dated = reply.date().map_or(venue_then, |date| date + chrono::TimeDelta::seconds(1));
                     let sent_then = venue_then.min(venue.at(sent_at)).min(dated);
                     Outcome::Page(FetchedPage { call: work.call, rows, sent_at: sent_then, observed_at: sent_at })
-                }),
+                })
+            }
         };
         match outcome {
             Ok(outcome) => {

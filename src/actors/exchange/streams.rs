@@ -46,7 +46,9 @@ pub(super) struct Lines {
 
 impl ExchangeActor {
     fn may_stream(&self) -> bool {
-        self.streams_work && self.setup.row.mode != ExchangeMode::Poll && self.setup.venue.capabilities().candle_stream.is_some()
+        self.streams_work
+            && self.setup.row.mode != ExchangeMode::Poll
+            && self.setup.venue.capabilities().candle_stream.is_some()
     }
 
     /// Gives a living symbol its places on connections.
@@ -64,7 +66,8 @@ impl ExchangeActor {
         for (group, timeframes) in groups {
             let in_group = || self.lines.lines.iter().filter(|((line_group, _), _)| *line_group == group);
             let carrying = in_group().find(|(_, line)| line.carries.contains_key(symbol));
-            let place = carrying.or_else(|| in_group().find(|(_, line)| line.subscriptions() + timeframes.len() <= limit));
+            let place =
+                carrying.or_else(|| in_group().find(|(_, line)| line.subscriptions() + timeframes.len() <= limit));
             let key = match place {
                 Some((key, _)) => *key,
                 None => (group, in_group().map(|((_, number), _)| number + 1).max().unwrap_or(0)),

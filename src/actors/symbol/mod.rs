@@ -250,18 +250,16 @@ impl SymbolActor {
         let store = self.setup.store.clone();
         // Most pages bring nothing that a parent bar was built from: they are queued at once.
         let checking = async move { checks.run(&*store).await };
-        ctx.spawn(checking.into_actor(self).map(move |corrections, actor, ctx| {
-            match corrections {
-                Ok(corrections) => {
-                    for (parent, candle) in corrections {
-                        actor.series[parent].rederive(candle, observed_at);
-                    }
-                    actor.series[index].conclude(conclusion, observed_at);
-                    *actor.slot(class) = Slots::Concluded;
-                    actor.advance(ctx);
+        ctx.spawn(checking.into_actor(self).map(move |corrections, actor, ctx| match corrections {
+            Ok(corrections) => {
+                for (parent, candle) in corrections {
+                    actor.series[parent].rederive(candle, observed_at);
                 }
-                Err(error) => actor.end(Exit::Failed(error.to_string()), ctx),
+                actor.series[index].conclude(conclusion, observed_at);
+                *actor.slot(class) = Slots::Concluded;
+                actor.advance(ctx);
             }
+            Err(error) => actor.end(Exit::Failed(error.to_string()), ctx),
         }));
     }
 

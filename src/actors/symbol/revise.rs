@@ -25,10 +25,8 @@ struct Lineage {
 
 impl Checks {
     pub fn new(series: &[Series], index: usize, rows: &[Candle]) -> Checks {
-        let parents: Vec<&Series> = series
-            .iter()
-            .filter(|parent| matches!(parent.feed, Feed::Derived { from, .. } if from == index))
-            .collect();
+        let parents: Vec<&Series> =
+            series.iter().filter(|parent| matches!(parent.feed, Feed::Derived { from, .. } if from == index)).collect();
         let is_part = |row: &Candle| {
             series[index].book.is_complete(row.open_time)
                 && parents.iter().any(|parent| parent.book.is_complete(parent.grid().bucket_at(row.open_time)))

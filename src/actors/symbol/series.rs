@@ -113,13 +113,13 @@ impl Series {
         }
     }
 
-    /// When it next has something to do by itself.
+    /// When it next has something to do by itself, always after `now`.
     pub fn wake_at(&self, now: DateTime<Utc>, jitter: TimeDelta) -> DateTime<Utc> {
-        let close = match self.owned() {
-            Some((_, deadline)) => deadline,
-            None => self.book.next_close_at() + jitter,
-        };
-        self.book.retry_at(now).map_or(close, |retry| retry.min(close))
+        match self.owned() {
+            Some((_, deadline)) if deadline > now => self.book.wake_at(now).min(deadline),
+            Some(_) => self.book.wake_at(now),
+            None => self.book.wake_at(now - jitter) + jitter,
+        }
     }
 
     /// States something that is no proof of completeness: it holds in the book at once and is

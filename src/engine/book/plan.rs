@@ -63,9 +63,11 @@ impl Book {
     pub fn background_call(&self, now: DateTime<Utc>) -> Option<Call> {
         if let Some(missing) = self.missing().rfind(|m| m.reason == NOT_FETCHED && m.is_due(now)) {
             let Span { from, to } = missing.span;
-            let from =
-                if self.asks_for_all(missing.attempts) { from } else { from.max(self.rules.page_start(to)) };
-            return Some(Call { span: self.widen(Span::new(from, to), missing.attempts), priority: Priority::Backfill });
+            let from = if self.asks_for_all(missing.attempts) { from } else { from.max(self.rules.page_start(to)) };
+            return Some(Call {
+                span: self.widen(Span::new(from, to), missing.attempts),
+                priority: Priority::Backfill,
+            });
         }
         let span = self.oldest_unverified(now).filter(|span| self.verify_at(span.from) <= now)?;
         Some(Call { span, priority: Priority::Verification })

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn every_interval_is_the_minutes_of_its_timeframe_and_has_its_own_connection() {
-        let kraken = Kraken::new(registry::find("kraken").unwrap().public_endpoints());
+        let kraken = Kraken::build(registry::find("kraken").unwrap().public_endpoints());
         let mut groups = vec![kraken.connection_group(Channel::Trades)];
         for row in CAPABILITIES.timeframes {
             assert_eq!(interval_minutes(row.timeframe).to_string(), row.wire);

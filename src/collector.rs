@@ -1,0 +1,259 @@
+//! The embedding face: a whole collector inside the host's actix System, or on a plain tokio
+//! `LocalSet`.
+//!
+//! A good guest: it installs no logger and no signal handler, keeps no globals, and never stops the
+//! host's System. Several collectors may live in one process, each on its own database.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use crate::actors::Supervisor;
+use crate::actors::messages::{Refresh, Shutdown};
+use crate::actors::supervisor::{CollectorFailed, SupervisorSetup};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::exchange::{Cost, HttpRequest, Method};
+use crate::market::Symbol;
+use crate::status::{Board, ComponentStatus, Tally, Totals};
+use crate::store::{self, Access, NewSymbol, Store, StoreError, SymbolChange, SymbolState};
+use crate::transport::net::{NetTransport, SetupError};
+use crate::transport::{Transport, TransportError};
+
+/// Why a collector did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The network set-up (proxy, CA file).
+    #[error(transparent)]
+    Transport(#[from] SetupError),
+    /// The simulator did not tell its clock.
+    #[error("no simulator at {url}: {message}; start one with: candlewick sim")]
+    Simulator {
+        /// The base URL.
+        url: String,
+        /// What went wrong.
+        message: String,
+    },
+}
+
+/// A collector.
+pub struct Collector;
+
+impl Collector {
+    /// A collector with the default configuration.
+    pub fn builder() -> CollectorBuilder {
+        CollectorBuilder { config: Config::default(), store: None, transport: None, clock: None, simulator: None }
+    }
+}
+
+/// What a collector is started with.
+pub struct CollectorBuilder {
+    config: Config,
+    store: Option<Arc<dyn Store>>,
+    transport: Option<Arc<dyn Transport>>,
+    clock: Option<Clock>,
+    simulator: Option<String>,
+}
+
+impl CollectorBuilder {
+    /// Database, policies, overrides.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// A database URL instead of the configured one.
+    pub fn database(mut self, url: impl Into<String>) -> Self {
+        self.config.database = url.into();
+        self
+    }
+
+    /// An open store instead of a URL.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Another way to the venues: a test's, or the host's own.
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// The host's clock.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// A simulator that stands for all venues (`http://127.0.0.1:8787`); its clock is adopted
+    /// unless one was given.
+    pub fn simulator(mut self, url: impl Into<String>) -> Self {
+        self.simulator = Some(url.into());
+        self
+    }
+
+    /// Opens the database, takes its lock and starts the tree on the current arbiter or `LocalSet`.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub async fn start(self) -> Result<CollectorHandle, StartError> {
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => Arc::new(NetTransport::new(self.config.transport.clone())?),
+        };
+        let clock = match (self.clock, &self.simulator) {
+            (Some(clock), _) => clock,
+            (None, Some(url)) => simulated_clock(&*transport, url).await?,
+            (None, None) => Clock::system(),
+        };
+        let store = match self.store {
+            Some(store) => store,
+            None => store::open(&self.config.database, Access::Create).await?,
+        };
+        let holder = format!("collector, process {}, since {}", std::process::id(), Utc::now().format("%FT%TZ"));
+        let lock = store.lock_collector(&holder).await?;
+        let (board, tally) = (Board::default(), Tally::default());
+        let (ended_tx, ended) = oneshot::channel();
+        let addr = Supervisor::new(SupervisorSetup {
+            config: Arc::new(self.config),
+            store: store.clone(),
+            transport,
+            clock: clock.clone(),
+            simulator: self.simulator,
+            board: board.clone(),
+            tally: tally.clone(),
+            lock,
+            ended: ended_tx,
+        })
+        .start();
+        Ok(CollectorHandle { addr, store, clock, board, tally, ended: Some(ended) })
+    }
+}
+
+/// A running collector.
+pub struct CollectorHandle {
+    addr: Addr<Supervisor>,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    board: Board,
+    tally: Tally,
+    ended: Option<oneshot::Receiver<Result<(), CollectorFailed>>>,
+}
+
+impl CollectorHandle {
+    /// The root of the tree, for hosts that send their own messages.
+    pub fn supervisor(&self) -> &Addr<Supervisor> {
+        &self.addr
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The clock the collector lives by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The newest status of every component, by name.
+    pub fn status(&self) -> Vec<ComponentStatus> {
+        self.board.snapshot()
+    }
+
+    /// Running totals.
+    pub fn totals(&self) -> Totals {
+        self.tally.totals()
+    }
+
+    /// Adds or widens a symbol; it gets history and live candles like any other.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn add_symbol(&self, new: &NewSymbol) -> Result<SymbolChange, StoreError> {
+        let change = self.store.add_symbol(new).await?;
+        self.refresh().await;
+        Ok(change)
+    }
+
+    /// Stops wanting a symbol; its candles stay. False when it was not wanted.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn remove_symbol(&self, exchange: &str, symbol: &Symbol) -> Result<bool, StoreError> {
+        let removed = self.store.remove_symbol(exchange, symbol).await?;
+        self.refresh().await;
+        Ok(removed)
+    }
+
+    /// Pauses or resumes a symbol. False when it is not wanted.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn set_paused(&self, exchange: &str, symbol: &Symbol, paused: bool) -> Result<bool, StoreError> {
+        let state = if paused { SymbolState::Paused } else { SymbolState::Active };
+        let known = self.store.set_symbol_state(exchange, symbol, &state).await?;
+        self.refresh().await;
+        Ok(known)
+    }
+
+    async fn refresh(&self) {
+        // A collector that has ended has nothing to refresh.
+        let _ = self.addr.send(Refresh).await;
+    }
+
+    /// Waits until the collector has ended by itself.
+    ///
+    /// # Errors
+    /// When it failed.
+    pub async fn ended(&mut self) -> Result<(), CollectorFailed> {
+        match &mut self.ended {
+            Some(ended) => {
+                let result = ended.await.unwrap_or(Ok(()));
+                self.ended = None;
+                result
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Stops in order: sources hand over, the writer flushes, status says stopped. Returns when
+    /// everything has ended, at the latest after the configured deadline.
+    ///
+    /// # Errors
+    /// When the collector had failed before.
+    pub async fn shutdown(mut self) -> Result<(), CollectorFailed> {
+        // An address that is closed belongs to a collector that has ended; `ended` says how.
+        let _ = self.addr.send(Shutdown).await;
+        self.ended().await
+    }
+}
+
+/// What a simulator says of its clock.
+#[derive(Deserialize)]
+struct SimulatorClock {
+    now: DateTime<Utc>,
+    factor: f64,
+}
+
+/// Reads the clock of a simulator, and goes with it.
+async fn simulated_clock(transport: &dyn Transport, base: &str) -> Result<Clock, StartError> {
+    let fail = |message: String| StartError::Simulator { url: base.to_owned(), message };
+    let request = HttpRequest {
+        method: Method::Get,
+        url: format!("{}/clock", base.trim_end_matches('/')),
+        headers: Vec::new(),
+        body: None,
+        cost: Cost { limit: 0, units: 0 },
+    };
+    let reply = transport.http(&request).await.map_err(|error: TransportError| fail(error.to_string()))?;
+    let clock: SimulatorClock = serde_json::from_slice(&reply.body).map_err(|error| fail(error.to_string()))?;
+    Ok(Clock::scaled(clock.now, clock.factor))
+}

@@ -8,8 +8,11 @@ use candlewick::market::{Anchors, Span, Timeframe};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+/// A dialect and the bodies of its fixtures.
+type Venue = (Arc<dyn Dialect>, Vec<Vec<u8>>);
+
 /// All dialects, each with its fixtures.
-fn venues() -> Vec<(Arc<dyn Dialect>, Vec<Vec<u8>>)> {
+fn venues() -> Vec<Venue> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let venues = registry::EXCHANGES.iter().map(|row| {
         let folder = fixtures.join(row.capabilities.id);

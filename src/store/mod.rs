@@ -7,14 +7,20 @@
 //!
 //! Does not decide what to fetch and does not know venues.
 
+pub mod conformance;
+pub mod ledger;
+pub mod precedence;
 pub mod rows;
+pub mod sqlite;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::market::{Candle, FinalCandle, Span, Symbol, Timeframe, Trade};
+use crate::clock::Clock;
+use crate::market::{Candle, FinalCandle, Span, SpanSet, Symbol, Timeframe, Trade};
 
 pub use crate::market::ledger::{Coverage, LedgerChange, LedgerEntry};
 
@@ -65,6 +71,15 @@ pub struct TradesChange {
     pub complete_ids: Vec<(u64, u64)>,
     /// For venues without dense ids: stretches of time now complete.
     pub complete_spans: Vec<Span>,
+}
+
+/// What is proven complete of a symbol's trades: the ledger of [`TradesChange`] as it stands.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TradeCoverage {
+    /// Id ranges `[from, to]` (inclusive), sorted, never touching.
+    pub ids: Vec<(u64, u64)>,
+    /// Stretches of time, for venues without dense ids.
+    pub spans: SpanSet,
 }
 
 /// One transaction.
@@ -174,6 +189,37 @@ impl StoreError {
     }
 }
 
+/// What a program wants of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To use it, creating it when absent and bringing its schema up to date.
+    Create,
+    /// To change what is there already; an older schema is an error.
+    ReadWrite,
+    /// To look only; an older schema is an error.
+    ReadOnly,
+}
+
+/// Opens the database a URL names: `sqlite://PATH`, `sqlite://:memory:`, or a path that ends in `.db`.
+///
+/// # Errors
+/// [`StoreError::Url`] for a scheme this version does not know; those of [`sqlite::SqliteStore::open`].
+pub async fn open(url: &str, access: Access) -> Result<Arc<dyn Store>, StoreError> {
+    open_with_clock(url, access, Clock::system()).await
+}
+
+/// [`open`] with a clock of the caller's: it stamps `first_written_at` and `updated_at`.
+///
+/// # Errors
+/// Those of [`open`].
+pub async fn open_with_clock(url: &str, access: Access, clock: Clock) -> Result<Arc<dyn Store>, StoreError> {
+    match url.split_once("://").map(|(scheme, _)| scheme) {
+        None | Some("sqlite") => Ok(Arc::new(sqlite::SqliteStore::open(url, access, clock).await?)),
+        Some("postgres" | "postgresql") => Err(sqlite::url_fault(url, "PostgreSQL is not supported in this version")),
+        Some(_) => Err(sqlite::url_fault(url, "unknown scheme")),
+    }
+}
+
 /// Held while a collector (or a command that writes data) works on a database; released on drop.
 pub trait CollectorLock: Send + Debug {}
 
@@ -258,6 +304,9 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// Trades of a symbol inside `span`, in order of time and id.
     async fn trades(&self, symbol: SymbolId, span: Span) -> Result<Vec<Trade>, StoreError>;
+
+    /// What is proven complete of a symbol's trades.
+    async fn trade_coverage(&self, symbol: SymbolId) -> Result<TradeCoverage, StoreError>;
 
     // --- status and commands ----------------------------------------------------------------
 

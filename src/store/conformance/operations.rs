@@ -1,0 +1,64 @@
+//! Statuses, commands and the lock.
+
+use std::sync::Arc;
+
+use super::super::{CommandRow, StatusRow, Store, StoreError};
+use super::{minute, ok};
+
+fn status(component: &str) -> StatusRow {
+    StatusRow {
+        component: component.to_owned(),
+        exchange: Some("kraken".to_owned()),
+        symbol: Some("BTC/USD".to_owned()),
+        status: "running".to_owned(),
+        mode: Some("live_websocket".to_owned()),
+        phase: "live".to_owned(),
+        message: "all is well".to_owned(),
+        last_candle: Some(minute(3)),
+        lag_ms: Some(1200),
+        restarts: 2,
+        coverage_percent: Some(99.5),
+        created_at: minute(0),
+        updated_at: minute(1),
+        heartbeat: minute(4),
+    }
+}
+
+pub(super) async fn statuses_are_replaced_and_removed_by_component(store: Arc<dyn Store>) {
+    let bare = StatusRow {
+        exchange: None,
+        symbol: None,
+        mode: None,
+        last_candle: None,
+        lag_ms: None,
+        coverage_percent: None,
+        ..status("ohlcv_daemon")
+    };
+    ok(store.put_statuses(&[bare.clone(), status("kraken:BTC/USD"), status("kraken")]).await);
+    let worse = StatusRow { status: "error".to_owned(), ..status("kraken:BTC/USD") };
+    ok(store.put_statuses(std::slice::from_ref(&worse)).await);
+    assert_eq!(ok(store.statuses().await), [status("kraken"), worse, bare.clone()], "by component");
+    ok(store.remove_statuses(&["kraken".to_owned(), "kraken:BTC/USD".to_owned(), "nobody".to_owned()]).await);
+    assert_eq!(ok(store.statuses().await), [bare]);
+}
+
+pub(super) async fn a_command_is_recorded_once_by_its_id(store: Arc<dyn Store>) {
+    let row = CommandRow {
+        id: "7f1c".to_owned(),
+        kind: "pause".to_owned(),
+        body: r#"{"pause":{"exchange":"kraken"}}"#.to_owned(),
+        asked_by: "http".to_owned(),
+        asked_at: minute(0),
+        outcome: "done".to_owned(),
+    };
+    assert!(ok(store.record_command(&row).await));
+    assert!(!ok(store.record_command(&CommandRow { outcome: "refused: again".to_owned(), ..row.clone() }).await));
+    assert!(ok(store.record_command(&CommandRow { id: "7f1d".to_owned(), ..row }).await));
+}
+
+pub(super) async fn the_collector_lock_is_held_once(store: Arc<dyn Store>) {
+    let lock = ok(store.lock_collector("the first").await);
+    assert!(matches!(store.lock_collector("the second").await, Err(StoreError::Held { .. })));
+    drop(lock);
+    drop(ok(store.lock_collector("the third").await));
+}

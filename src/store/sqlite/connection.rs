@@ -1,0 +1,176 @@
+//! Connections: one that writes, a few that read beside it, and the schema they find.
+
+use std::time::Duration;
+
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager, TransactionManagerStatus};
+use diesel::migration::MigrationVersion;
+use diesel::result::Error;
+use diesel::sqlite::SqliteConnection;
+use diesel::{Connection, QueryableByName, RunQueryDsl, sql_query, sql_types};
+use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use tokio::sync::Mutex;
+
+use super::super::{Access, StoreError};
+use super::error::{Fault, from_connection};
+use super::location::Location;
+
+/// The schema, step by step.
+pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// How long a statement waits for another program's lock before it gives up.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One connection, used by one caller at a time, on a thread that may block.
+pub(super) struct Lane(Mutex<SyncConnectionWrapper<SqliteConnection>>);
+
+impl Lane {
+    pub(super) fn new(connection: SqliteConnection) -> Lane {
+        Lane(Mutex::new(SyncConnectionWrapper::new(connection)))
+    }
+
+    /// Runs work on the connection. Dropping the future does not stop the work: a transaction
+    /// is finished or undone in any case.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut SqliteConnection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.0.lock().await.spawn_blocking(move |connection| Ok(work(connection))).await?
+    }
+
+    /// The same, unless somebody else uses the connection now: then the work comes back.
+    pub(super) async fn try_run<T: Send + 'static, W>(&self, work: W) -> Result<Result<T, Fault>, W>
+    where
+        W: FnOnce(&mut SqliteConnection) -> Result<T, Fault> + Send + 'static,
+    {
+        match self.0.try_lock() {
+            Ok(mut lane) => match lane.spawn_blocking(move |connection| Ok(work(connection))).await {
+                Ok(result) => Ok(result),
+                Err(error) => Ok(Err(Fault::Database(error))),
+            },
+            Err(_) => Err(work),
+        }
+    }
+}
+
+/// Runs work in one `BEGIN IMMEDIATE` transaction: everything or nothing. What stopped it is
+/// returned as it was born, whatever the rollback says (SQLite itself rolls back when the disk is full).
+pub(super) fn transaction<T>(
+    connection: &mut SqliteConnection,
+    work: impl FnOnce(&mut SqliteConnection) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    // Left open only by a panic in an earlier piece of work.
+    if let TransactionManagerStatus::Valid(status) = AnsiTransactionManager::transaction_manager_status_mut(connection)
+        && status.transaction_depth().is_some()
+    {
+        AnsiTransactionManager::rollback_transaction(connection)?;
+    }
+    let mut fault = None;
+    let result = connection.immediate_transaction::<T, Error, _>(|connection| {
+        work(connection).map_err(|error| {
+            fault = Some(error);
+            Error::RollbackTransaction
+        })
+    });
+    match fault {
+        Some(fault) => Err(fault),
+        None => Ok(result?),
+    }
+}
+
+/// Opens a connection that may do what `access` says.
+pub(super) fn connect(
+    location: &Location,
+    access: Access,
+    busy_timeout: Duration,
+    url: &str,
+) -> Result<SqliteConnection, StoreError> {
+    let mut connection =
+        SqliteConnection::establish(&location.open_text(access)).map_err(|error| from_connection(error, url))?;
+    let timeout = format!("PRAGMA busy_timeout = {}", busy_timeout.as_millis());
+    let mut pragmas = vec![timeout.as_str(), "PRAGMA foreign_keys = ON"];
+    if access == Access::ReadOnly {
+        pragmas.push("PRAGMA query_only = ON");
+    } else {
+        // Readers never wait for the writer; a power cut may cost the last transactions, a killed
+        // process none. A long reader can make the log grow: it is cut back afterwards.
+        pragmas.extend([
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = NORMAL",
+            "PRAGMA journal_size_limit = 67108864",
+            "PRAGMA cache_size = -32768",
+        ]);
+    }
+    for pragma in pragmas {
+        connection.batch_execute(pragma).map_err(|error| Fault::from(error).into_store_error(url))?;
+    }
+    Ok(connection)
+}
+
+#[derive(QueryableByName)]
+struct Text {
+    #[diesel(sql_type = sql_types::Text)]
+    text: String,
+}
+
+fn texts(connection: &mut SqliteConnection, query: &str) -> Result<Vec<String>, Fault> {
+    Ok(sql_query(query).load::<Text>(connection)?.into_iter().map(|row| row.text).collect())
+}
+
+/// Versions of the embedded migrations that the database lacks, oldest first.
+///
+/// # Errors
+/// [`StoreError::NewerSchema`] for a version this program does not know, [`StoreError::Corrupt`]
+/// for a database that belongs to another program.
+fn pending(connection: &mut SqliteConnection) -> Result<Vec<String>, Fault> {
+    let tables = texts(connection, "SELECT name AS text FROM sqlite_schema WHERE type = 'table'")?;
+    let applied = if tables.iter().any(|name| name == "__diesel_schema_migrations") {
+        texts(connection, "SELECT version AS text FROM __diesel_schema_migrations ORDER BY version")?
+    } else if tables.is_empty() {
+        Vec::new()
+    } else {
+        let message = format!("it holds tables of another program ({})", tables.join(", "));
+        return Err(StoreError::Corrupt(message).into());
+    };
+    let known = known_versions()?;
+    if let Some(found) = applied.iter().rev().find(|version| !known.contains(version)) {
+        let known = known.last().cloned().unwrap_or_default();
+        return Err(StoreError::NewerSchema { found: found.clone(), known }.into());
+    }
+    Ok(known.into_iter().filter(|version| !applied.contains(version)).collect())
+}
+
+fn known_versions() -> Result<Vec<String>, Fault> {
+    use diesel::migration::{Migration, MigrationSource};
+    let migrations: Vec<Box<dyn Migration<diesel::sqlite::Sqlite>>> =
+        MIGRATIONS.migrations().map_err(migration_fault)?;
+    let mut versions: Vec<String> = migrations.iter().map(|migration| migration.name().version().to_string()).collect();
+    versions.sort();
+    Ok(versions)
+}
+
+/// Brings the schema up to date and returns the versions applied. With [`Access::Create`] only;
+/// any other access finds an older schema and says so.
+pub(super) fn prepare_schema(connection: &mut SqliteConnection, access: Access) -> Result<Vec<String>, Fault> {
+    let missing = pending(connection)?;
+    if missing.is_empty() {
+        return Ok(missing);
+    }
+    if access != Access::Create {
+        return Err(StoreError::OlderSchema { pending: missing.len() }.into());
+    }
+    // Two programs may create one database at the same time: the second finds nothing left to do.
+    transaction(connection, |connection| {
+        pending(connection)?;
+        let applied = connection.run_pending_migrations(MIGRATIONS).map_err(migration_fault)?;
+        Ok(applied.iter().map(MigrationVersion::to_string).collect())
+    })
+}
+
+/// The database's own fault where there is one underneath.
+fn migration_fault(error: Box<dyn std::error::Error + Send + Sync>) -> Fault {
+    match error.downcast::<Error>() {
+        Ok(error) => Fault::Database(*error),
+        Err(other) => Fault::Database(Error::QueryBuilderError(other)),
+    }
+}

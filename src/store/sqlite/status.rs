@@ -1,0 +1,105 @@
+//! What operators see and what was asked: the tables `process_status` and `commands`.
+
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+
+use super::super::{CommandRow, StatusRow, StoreError};
+use super::error::Fault;
+use super::records::{instant, micros, optional_instant};
+use super::schema::{commands, process_status};
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = process_status, treat_none_as_default_value = false)]
+struct StatusRecord {
+    component: String,
+    exchange: Option<String>,
+    symbol: Option<String>,
+    status: String,
+    mode: Option<String>,
+    phase: String,
+    message: String,
+    last_candle: Option<i64>,
+    lag_ms: Option<i64>,
+    restarts: i64,
+    coverage_percent: Option<f64>,
+    created_at: i64,
+    updated_at: i64,
+    heartbeat: i64,
+}
+
+impl StatusRecord {
+    fn new(row: &StatusRow) -> StatusRecord {
+        StatusRecord {
+            component: row.component.clone(),
+            exchange: row.exchange.clone(),
+            symbol: row.symbol.clone(),
+            status: row.status.clone(),
+            mode: row.mode.clone(),
+            phase: row.phase.clone(),
+            message: row.message.clone(),
+            last_candle: row.last_candle.map(micros),
+            lag_ms: row.lag_ms,
+            restarts: row.restarts,
+            coverage_percent: row.coverage_percent,
+            created_at: micros(row.created_at),
+            updated_at: micros(row.updated_at),
+            heartbeat: micros(row.heartbeat),
+        }
+    }
+
+    fn into_row(self) -> Result<StatusRow, StoreError> {
+        const TABLE: &str = "process_status";
+        Ok(StatusRow {
+            last_candle: optional_instant(self.last_candle, TABLE)?,
+            created_at: instant(self.created_at, TABLE)?,
+            updated_at: instant(self.updated_at, TABLE)?,
+            heartbeat: instant(self.heartbeat, TABLE)?,
+            component: self.component,
+            exchange: self.exchange,
+            symbol: self.symbol,
+            status: self.status,
+            mode: self.mode,
+            phase: self.phase,
+            message: self.message,
+            lag_ms: self.lag_ms,
+            restarts: self.restarts,
+            coverage_percent: self.coverage_percent,
+        })
+    }
+}
+
+pub(super) fn put_statuses(connection: &mut SqliteConnection, rows: &[StatusRow]) -> Result<(), Fault> {
+    for row in rows {
+        diesel::replace_into(process_status::table).values(StatusRecord::new(row)).execute(connection)?;
+    }
+    Ok(())
+}
+
+pub(super) fn remove_statuses(connection: &mut SqliteConnection, components: &[String]) -> Result<(), Fault> {
+    for component in components {
+        diesel::delete(process_status::table.find(component)).execute(connection)?;
+    }
+    Ok(())
+}
+
+pub(super) fn statuses(connection: &mut SqliteConnection) -> Result<Vec<StatusRow>, Fault> {
+    let records =
+        process_status::table.order(process_status::component).select(StatusRecord::as_select()).load(connection)?;
+    records.into_iter().map(|record| Ok(record.into_row()?)).collect()
+}
+
+pub(super) fn record_command(connection: &mut SqliteConnection, row: &CommandRow) -> Result<bool, Fault> {
+    let inserted = diesel::insert_into(commands::table)
+        .values((
+            commands::id.eq(&row.id),
+            commands::kind.eq(&row.kind),
+            commands::body.eq(&row.body),
+            commands::asked_by.eq(&row.asked_by),
+            commands::asked_at.eq(micros(row.asked_at)),
+            commands::outcome.eq(&row.outcome),
+        ))
+        .on_conflict(commands::id)
+        .do_nothing()
+        .execute(connection)?;
+    Ok(inserted == 1)
+}

@@ -2,6 +2,7 @@
 
 pub mod book;
 pub mod budget;
+pub mod derive;
 pub mod page;
 pub mod queue;
 pub mod settle;

@@ -8,7 +8,7 @@
 //! Does not decide what to fetch and does not know venues.
 
 pub mod conformance;
-pub mod ledger;
+
 pub mod precedence;
 pub mod rows;
 pub mod sqlite;

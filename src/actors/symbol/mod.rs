@@ -277,8 +277,8 @@ impl SymbolActor {
             if !complete.covers(span) {
                 continue;
             }
-            self.set_derived(index, next, true);
             let (store, id) = (self.setup.store.clone(), parts.id);
+            self.set_derived(index, next, true);
             let query = CandleQuery { span, limit: None, newest_first: false };
             let reading = async move { store.candles(id, query).await };
             ctx.spawn(reading.into_actor(self).map(move |rows, actor, ctx| match rows {
@@ -506,7 +506,8 @@ impl Handler<StreamBatch> for SymbolActor {
                 },
                 Feed::Derived { .. } => continue,
             };
-            for (_, frame) in batch.frames.iter().filter(|(timeframe, _)| *timeframe == series.timeframe) {
+            let own = series.timeframe;
+            for (_, frame) in batch.frames.iter().filter(|(timeframe, _)| *timeframe == own) {
                 tracker.frame(batch.connection, *frame, |open| series.is_settled(open), &mut verdicts);
                 verdicts.drain(..).for_each(|verdict| series.take(verdict, observed_at));
             }

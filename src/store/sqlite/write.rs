@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
-use super::super::ledger::{LedgerDiff, apply, window};
 use super::super::{LedgerEntry, SeriesChange, SeriesOutcome, WriteBatch};
 use super::candles::{CandleBatch, SeriesHead};
 use super::error::Fault;
@@ -14,6 +13,7 @@ use super::schema::{coverage, series, symbols};
 use super::settings::candle_source_of;
 use super::trades;
 use crate::market::Span;
+use crate::market::ledger::{LedgerDiff, apply, window};
 
 /// Writes the batch; to be called inside a transaction. Outcomes are in the order of `batch.series`.
 pub(super) fn write(

@@ -1,0 +1,102 @@
+//! Higher timeframes from finer ones: which of the wanted timeframes are derived live, and the bar
+//! that comes of finished parts.
+
+use chrono::{DateTime, Utc};
+
+use crate::exchange::Capabilities;
+use crate::market::resample::{parts_span, resample};
+use crate::market::{Anchors, Candle, Grid, Span, SpanSet, Timeframe};
+
+/// The wanted timeframes the venue has, finest first, each with the finer one its live bars are
+/// derived from: the coarsest whose buckets nest, and only where the venue's higher bars are the
+/// sums of lower ones. History is read natively in either case.
+pub fn plan(
+    wanted: &[Timeframe],
+    capabilities: &Capabilities,
+    anchors: Anchors,
+) -> Vec<(Timeframe, Option<Timeframe>)> {
+    let mut timeframes: Vec<Timeframe> =
+        wanted.iter().copied().filter(|timeframe| capabilities.timeframe(*timeframe).is_some()).collect();
+    timeframes.sort_unstable();
+    timeframes.dedup();
+    let grid = |timeframe| Grid::new(timeframe, anchors);
+    let finer = |timeframe: Timeframe| {
+        let nests = |finer: &&Timeframe| **finer < timeframe && grid(**finer).nests_in(&grid(timeframe));
+        timeframes.iter().rev().find(nests).copied().filter(|_| capabilities.derives_higher)
+    };
+    timeframes.iter().map(|timeframe| (*timeframe, finer(*timeframe))).collect()
+}
+
+/// The bar of `coarse` that opens at `open_time`, from the candles of `fine` inside it (oldest
+/// first). `None` unless every part is `complete`, or when nothing traded where quiet buckets are
+/// left out.
+pub fn derive(
+    coarse: &Grid,
+    open_time: DateTime<Utc>,
+    parts: &[Candle],
+    fine: &Grid,
+    complete: &SpanSet,
+) -> Option<Candle> {
+    let span: Span = parts_span(fine, coarse, open_time);
+    let inside = parts.iter().copied().filter(|part| span.contains(part.open_time));
+    let bar = resample(inside, *fine, *coarse, complete).ok()?.next()?;
+    (bar.is_complete && bar.candle.open_time == open_time).then_some(bar.candle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::registry;
+
+    fn t(minute: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_795_183_200 + minute * 60, 0).unwrap()
+    }
+
+    fn minutes() -> Vec<Candle> {
+        (0..60)
+            .map(|minute| Candle {
+                open_time: t(minute),
+                open: 100.0 + minute as f64,
+                high: 101.5 + minute as f64,
+                low: 99.5,
+                close: 101.0 + minute as f64,
+                volume: 0.1,
+                quote_volume: None,
+                trades: Some(2),
+                vwap: Some(100.0),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn an_hour_is_the_exact_sum_of_its_minutes_and_only_of_all_of_them() {
+        let (hour, minute) = (Grid::utc(Timeframe::H1), Grid::utc(Timeframe::M1));
+        let complete: SpanSet = [Span::new(t(0), t(60))].into_iter().collect();
+        let expected = Candle {
+            open_time: t(0),
+            open: 100.0,
+            high: 160.5,
+            low: 99.5,
+            close: 160.0,
+            volume: 6.0,
+            quote_volume: None,
+            trades: Some(120),
+            vwap: None,
+        };
+        assert_eq!(derive(&hour, t(0), &minutes(), &minute, &complete), Some(expected));
+        let partly: SpanSet = [Span::new(t(0), t(59))].into_iter().collect();
+        assert_eq!(derive(&hour, t(0), &minutes(), &minute, &partly), None);
+    }
+
+    #[test]
+    fn timeframes_are_derived_from_the_coarsest_that_nests_where_the_venue_allows_it() {
+        let plan_of = |exchange: &str, wanted: &[Timeframe]| {
+            plan(wanted, registry::find(exchange).unwrap().capabilities, Anchors::default())
+        };
+        use Timeframe::{D1, H1, M1, M3, M5, S1};
+        let derived = plan_of("binance", &[D1, M1, H1, M3, M5]);
+        assert_eq!(derived, [(M1, None), (M3, Some(M1)), (M5, Some(M1)), (H1, Some(M5)), (D1, Some(H1))]);
+        assert_eq!(plan_of("kraken", &[S1, M1, H1]), [(M1, None), (H1, Some(M1))], "Kraken has no 1s");
+        assert_eq!(plan_of("yahoo", &[M1, H1]), [(M1, None), (H1, None)]);
+    }
+}

@@ -7,4 +7,5 @@
 pub mod clock;
 pub mod exchange;
 pub mod market;
+pub mod sim;
 pub mod transport;

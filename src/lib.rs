@@ -12,6 +12,7 @@ pub mod config;
 pub mod engine;
 pub mod exchange;
 pub mod market;
+pub mod sim;
 pub mod status;
 pub mod store;
 pub mod supervise;

@@ -75,7 +75,10 @@ impl WriterActor {
             ctx.cancel_future(timer);
         }
         if self.waiting.is_empty() {
-            self.flushed.drain(..).for_each(|waiter| drop(waiter.send(())));
+            for waiter in self.flushed.drain(..) {
+                // Whoever asked may have stopped waiting.
+                let _ = waiter.send(());
+            }
             if self.is_stopping {
                 ctx.stop();
             }

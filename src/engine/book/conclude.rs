@@ -4,8 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    BEFORE_LISTING, Book, Call, FOOTHOLDS, JUST_CLOSED, LATE_BAR, Missing, NOT_FETCHED, NOT_SERVED, REREAD_BUCKETS,
-    VENUE_HOLE,
+    BEFORE_LISTING, Book, Call, FOOTHOLDS, JUST_CLOSED, LATE_BAR, Missing, NOT_SERVED, REREAD_BUCKETS, VENUE_HOLE,
 };
 use crate::engine::budget::Priority;
 use crate::engine::page::{self, Findings, Page};
@@ -134,8 +133,8 @@ impl Book {
             }
             return;
         }
-        let is_for_all = missing.reason == NOT_FETCHED && self.asks_for_all(1);
-        let spans = if is_for_all { vec![missing.span] } else { open.spans().to_vec() };
+        // Where the next call can ask for all of the stretch, it counts as one.
+        let spans = if self.asks_for_all(1) { vec![missing.span] } else { open.spans().to_vec() };
         for span in spans {
             ledger.push(LedgerChange::Set(span, self.absent(missing, span, sent_at)));
         }

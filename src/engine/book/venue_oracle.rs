@@ -56,23 +56,25 @@ fn plans() -> impl Strategy<Value = Plan> {
         prop_oneof![Just(0u32), Just(20), Just(60)],
         any::<u64>(),
     );
-    (grids, venue, noise).prop_map(|((timeframe, is_session), venue, (listed_at, quiet_percent, fault_percent, seed))| {
-        let (emits, honours_end, serves_newest_first, limit, depth, has_span_limit) = venue;
-        Plan {
-            timeframe,
-            is_session,
-            emits: emits && !is_session,
-            honours_end,
-            serves_newest_first,
-            limit,
-            depth,
-            has_span_limit,
-            listed_at,
-            quiet_percent,
-            fault_percent,
-            seed,
-        }
-    })
+    (grids, venue, noise).prop_map(
+        |((timeframe, is_session), venue, (listed_at, quiet_percent, fault_percent, seed))| {
+            let (emits, honours_end, serves_newest_first, limit, depth, has_span_limit) = venue;
+            Plan {
+                timeframe,
+                is_session,
+                emits: emits && !is_session,
+                honours_end,
+                serves_newest_first,
+                limit,
+                depth,
+                has_span_limit,
+                listed_at,
+                quiet_percent,
+                fault_percent,
+                seed,
+            }
+        },
+    )
 }
 
 /// What a bucket holds at the venue.
@@ -145,7 +147,13 @@ impl Venue {
                 let mut row = Some(Candle { trades: Some(0), ..Candle::flat(*open, close) });
                 if !is_quiet {
                     close = 100.0 + index as f64;
-                    row = row.map(|row| Candle { high: close, close, volume: 1.0 + index as f64, trades: Some(7), ..row });
+                    row = row.map(|row| Candle {
+                        high: close,
+                        close,
+                        volume: 1.0 + index as f64,
+                        trades: Some(7),
+                        ..row
+                    });
                 }
                 if index < plan.listed_at || is_hole || (is_quiet && !plan.emits) {
                     row = None;
@@ -191,9 +199,7 @@ impl Venue {
         match fault {
             Fault::Empty => return Vec::new(),
             Fault::SinceIgnored => from_the_end = true,
-            _ => rows.retain(|row| {
-                asked.from <= row.open_time && (!self.plan.honours_end || row.open_time < asked.to)
-            }),
+            _ => rows.retain(|row| asked.from <= row.open_time && (!self.plan.honours_end || row.open_time < asked.to)),
         }
         let kept = rows.len().min(if let Fault::Capped(cap) = fault { cap.min(limit) } else { limit });
         if from_the_end { rows.split_off(rows.len() - kept) } else { rows[..kept].to_vec() }

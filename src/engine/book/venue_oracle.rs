@@ -139,7 +139,7 @@ impl Venue {
             .map(|(index, open)| {
                 let shut = match anchors.session {
                     Some(session) if !plan.timeframe.is_daily_or_longer() => !session.is_open_at(*open),
-                    Some(_) => grid.close_of(*open).format("%u").to_string() > "5".to_owned(),
+                    Some(_) => grid.close_of(*open).format("%u").to_string().as_str() > "5",
                     None => false,
                 };
                 let is_quiet = shut || dice.random_range(0..100) < plan.quiet_percent;
@@ -346,7 +346,7 @@ fn check(venue: &Venue, book: &Book, kept: &Kept, now: DateTime<Utc>) {
             }
         }
     }
-    let buckets = (HISTORY + TROUBLED + PEACEFUL) as usize;
+    let buckets = HISTORY + TROUBLED + PEACEFUL;
     assert!(kept.calls <= 6 * buckets, "{} calls for {buckets} buckets of {:?}", kept.calls, venue.plan);
 }
 

@@ -1,14 +1,17 @@
 //! One example for each promise of the book, on minutes of a venue with pages of 20 rows.
 
+mod distrust;
+mod sessions;
+
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::engine::budget::Priority;
 use crate::engine::page::{Page, PageRules};
 use crate::exchange::Depth;
-use crate::market::{Anchors, Candle, Session, Timeframe};
+use crate::market::{Candle, Timeframe};
 
 const DELAYS: &[Duration] = &[Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];
 const DONE: Coverage = Coverage::Complete { verified: true };
@@ -363,159 +366,4 @@ fn the_stream_keeps_what_it_owns_and_waking_never_lies_in_the_past() {
     assert_eq!((book.next_close_at(), book.wake_at(settled(14))), (settled(13), settled(15)));
     book.observe_through(t(13));
     assert_eq!(book.extent(), s(0, 13));
-}
-
-#[test]
-fn a_venue_that_ignores_since_is_never_believed_to_have_answered() {
-    let entries = [entry(0, 10, DONE), entry(10, 20, Coverage::missing("disconnected")), entry(20, 60, DONE)];
-    let mut book = book(rules(QuietPolicy::Omits), &entries);
-    let mut now = settled(60);
-    let mut calls = 0;
-    while let Some(call) = book.urgent_call(now) {
-        calls += 1;
-        assert!(calls <= 5, "{call:?}");
-        answer(&mut book, Some(call), &(40..61).collect::<Vec<_>>(), now);
-        now = book
-            .entries()
-            .iter()
-            .find_map(|entry| match entry.coverage {
-                Coverage::Missing { next_attempt_at, .. } => next_attempt_at,
-                _ => None,
-            })
-            .unwrap_or(now);
-    }
-    assert_eq!(calls, 5);
-    assert_eq!(book.entries(), [entry(0, 10, DONE), entry(10, 20, gone(NOT_SERVED)), entry(20, 60, DONE)]);
-}
-
-#[test]
-fn a_page_that_may_have_been_cut_short_claims_nothing_behind_its_last_row() {
-    let entries = [entry(0, 10, DONE), entry(10, 20, Coverage::missing("disconnected")), entry(20, 60, DONE)];
-    let mut book = book(rules(QuietPolicy::Omits), &entries);
-    let call = book.urgent_call(settled(60));
-    assert_eq!(call, repair(7, 23));
-    answer(&mut book, call, &[7, 8, 9, 12], settled(60));
-    let left = entry(13, 20, Coverage::missing("disconnected"));
-    assert_eq!(book.entries(), [entry(0, 13, DONE), left, entry(20, 60, DONE)]);
-    // Only the last row again: now it is certain that nothing follows.
-    let call = book.urgent_call(settled(60));
-    assert_eq!(call, repair(10, 23));
-    answer(&mut book, call, &[12], settled(60));
-    assert_eq!(book.entries(), [entry(0, 60, DONE)]);
-}
-
-#[test]
-fn a_young_bucket_that_looks_empty_is_confirmed_by_a_later_read() {
-    let mut book = book(rules(QuietPolicy::Omits), &[entry(0, 10, DONE)]);
-    observe(&mut book, settled(12));
-    let call = book.urgent_call(settled(12));
-    answer(&mut book, call, &[7, 8, 9, 11], settled(12));
-    assert_eq!(book.entries(), [entry(0, 10, DONE), entry(10, 11, UNVERIFIED), entry(11, 12, DONE)]);
-    observe(&mut book, settled(13));
-    let call = book.urgent_call(settled(13));
-    let conclusion = answer(&mut book, call, &[9, 10, 11, 12], settled(13));
-    assert_eq!(conclusion.candles, [row(9), row(10), row(11), row(12)], "it was only late");
-    assert_eq!(book.entries(), [entry(0, 13, DONE)]);
-}
-
-#[test]
-fn rows_that_are_not_of_this_series_are_counted_and_change_nothing() {
-    let mut book = book(rules(QuietPolicy::Emits), &[entry(0, 10, DONE)]);
-    observe(&mut book, settled(11));
-    let call = book.urgent_call(settled(11)).unwrap();
-    let off_grid = Candle { open_time: t(10) + TimeDelta::seconds(7), ..row(10) };
-    let page = Page { asked: call.span, rows: vec![row(9), off_grid], sent_at: settled(11), observed_at: settled(11) };
-    let conclusion = book.conclude(&call, &page);
-    assert_eq!((conclusion.candles, conclusion.refused_rows), (vec![row(9)], 1));
-}
-
-#[test]
-fn windows_bounded_in_time_are_never_exceeded() {
-    let rules = SeriesRules { page_limit_span: Some(Duration::from_secs(600)), ..rules(QuietPolicy::Omits) };
-    let mut book = book(rules, &[entry(0, 40, Coverage::missing(NOT_FETCHED)), entry(40, 60, DONE)]);
-    let call = book.background_call(settled(60));
-    assert_eq!(call, backfill(34, 43));
-    answer(&mut book, call, &[], settled(60));
-    let again = settled(60) + TimeDelta::seconds(2);
-    assert_eq!(book.entries()[1], entry(34, 40, missing(NOT_FETCHED, 1, again)), "only what was asked is counted");
-    assert_eq!(book.background_call(settled(60)), backfill(28, 37), "older history goes on meanwhile");
-}
-
-// --- session markets -----------------------------------------------------------------------------
-
-fn at(text: &str) -> DateTime<Utc> {
-    text.parse().unwrap()
-}
-
-fn new_york(timeframe: Timeframe) -> SeriesRules {
-    let time = |hour, minute| NaiveTime::from_hms_opt(hour, minute, 0).unwrap();
-    let session = Session { zone: chrono_tz::America::New_York, open: time(9, 30), close: time(16, 0) };
-    let anchors = Anchors { intraday_shift_s: 1800, session: Some(session), ..Anchors::default() };
-    let rules = rules(QuietPolicy::Omits);
-    SeriesRules { page: PageRules { grid: Grid::new(timeframe, anchors), ..rules.page }, ..rules }
-}
-
-#[test]
-fn a_session_market_stands_still_from_fridays_last_bar_to_mondays_first() {
-    let friday = Span::new(at("2026-11-20T20:00:00Z"), at("2026-11-20T21:00:00Z"));
-    let entries = vec![LedgerEntry { span: friday, coverage: DONE }];
-    let now = at("2026-11-20T21:00:02Z");
-    let (mut book, changes) = Book::open(new_york(Timeframe::M1), friday.from, entries, Some(friday.to), now);
-    assert_eq!(changes, []);
-    let monday = at("2026-11-23T14:31:02Z");
-    assert_eq!((book.next_close_at(), book.wake_at(now)), (monday, monday));
-    for quiet in ["2026-11-20T23:00:00Z", "2026-11-22T15:00:00Z", "2026-11-23T14:31:01Z"] {
-        assert_eq!(book.observe(at(quiet), None), None, "{quiet}");
-        assert_eq!(book.wake_at(at(quiet)), monday);
-    }
-    assert_eq!(observe(&mut book, monday), Some(Span::new(friday.to, at("2026-11-23T14:31:00Z"))));
-    let bar = |time: &str| Candle { open_time: at(time), ..row(0) };
-    let mut calls = 0;
-    let mut rows = ["2026-11-20T20:58:00Z", "2026-11-20T20:59:00Z", "2026-11-23T14:30:00Z"].map(bar).to_vec();
-    let mut now = monday;
-    while let Some(call) = book.urgent_call(now) {
-        calls += 1;
-        rows.retain(|row| row.open_time < now);
-        let rows = rows.iter().filter(|row| call.span.contains(row.open_time)).copied().collect();
-        let conclusion = book.conclude(&call, &Page { asked: call.span, rows, sent_at: now, observed_at: now });
-        book.stored(&conclusion.ledger, book.extent());
-        book.concluded(&call, &conclusion);
-        now = book.wake_at(now).min(at("2026-11-23T14:31:59Z"));
-    }
-    assert_eq!(calls, 3, "Monday's bar, a page before it in vain, and a read that joins it to Friday's");
-    let all = Span::new(friday.from, at("2026-11-23T14:31:00Z"));
-    assert_eq!(book.complete().spans(), [all]);
-}
-
-#[test]
-fn the_last_hour_of_a_session_is_read_once_after_its_bucket_has_closed() {
-    let edge = at("2026-11-20T20:30:00Z");
-    let entries = vec![LedgerEntry { span: Span::new(at("2026-11-20T14:30:00Z"), edge), coverage: DONE }];
-    let (mut book, _) = Book::open(new_york(Timeframe::H1), at("2026-11-20T14:30:00Z"), entries, Some(edge), edge);
-    assert_eq!(book.next_close_at(), at("2026-11-20T21:30:02Z"));
-    let last = Span::new(edge, at("2026-11-20T21:30:00Z"));
-    assert_eq!(book.observe(at("2026-11-20T21:30:02Z"), None), Some(last));
-    assert_eq!(book.observe(at("2026-11-22T00:00:00Z"), None), None);
-    assert_eq!(book.next_close_at(), at("2026-11-23T15:30:02Z"));
-}
-
-#[test]
-fn days_of_a_session_market_close_with_it_and_weekends_have_none() {
-    let days = Span::new(at("2026-11-18T00:00:00Z"), at("2026-11-20T00:00:00Z"));
-    let entries = vec![LedgerEntry { span: days, coverage: DONE }];
-    let (mut book, changes) = Book::open(
-        new_york(Timeframe::D1),
-        at("2026-11-18T15:00:00Z"),
-        entries,
-        Some(days.to),
-        at("2026-11-20T21:00:01Z"),
-    );
-    assert_eq!((changes, book.extent()), (vec![], days));
-    assert_eq!(book.next_close_at(), at("2026-11-20T21:00:02Z"));
-    let friday = Span::new(days.to, at("2026-11-21T00:00:00Z"));
-    assert_eq!(observe(&mut book, at("2026-11-20T21:00:02Z")), Some(friday));
-    assert_eq!(observe(&mut book, at("2026-11-23T20:00:00Z")), None);
-    assert_eq!(book.next_close_at(), at("2026-11-23T21:00:02Z"));
-    let monday = Span::new(friday.to, at("2026-11-24T00:00:00Z"));
-    assert_eq!(observe(&mut book, at("2026-11-23T21:00:02Z")), Some(monday));
 }

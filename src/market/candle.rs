@@ -60,6 +60,19 @@ impl Candle {
         }
     }
 
+    /// True for a bar the venue printed although nothing traded: its prices only repeat the close
+    /// before. Zero volume alone does not say so (indices and currencies never have any).
+    pub fn is_quiet(&self) -> bool {
+        match self.trades {
+            Some(trades) => trades == 0,
+            None => {
+                self.volume == 0.0
+                    && self.quote_volume == Some(0.0)
+                    && [self.high, self.low, self.close] == [self.open; 3]
+            }
+        }
+    }
+
     /// True when every number is finite and no volume is negative: what may be stored at all.
     pub fn is_finite(&self) -> bool {
         [self.open, self.high, self.low, self.close, self.volume].iter().all(|value| value.is_finite())

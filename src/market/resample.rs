@@ -1,6 +1,7 @@
 //! Candles of a longer timeframe from those of a shorter one, and flat bars for quiet buckets. Pure.
 //!
-//! Promises: open first, high highest, low lowest, close last, volume the exact decimal sum of the
+//! Promises: open first, high highest, low lowest, close last (of the parts in which something
+//! traded, where there are any), volume the exact decimal sum of the
 //! printed volumes; trades and quote volume only where every part tells them; never a vwap. Each bar
 //! says whether coverage proves that nothing is missing from it. Does not read a store.
 
@@ -150,9 +151,15 @@ impl Sum {
     }
 
     fn add(&mut self, part: &Candle) {
-        self.candle.high = self.candle.high.max(part.high);
-        self.candle.low = self.candle.low.min(part.low);
-        self.candle.close = part.close;
+        // A quiet part repeats a price at which nothing traded inside the bar.
+        if !part.is_quiet() {
+            if self.candle.is_quiet() {
+                (self.candle.open, self.candle.high, self.candle.low) = (part.open, part.high, part.low);
+            }
+            self.candle.high = self.candle.high.max(part.high);
+            self.candle.low = self.candle.low.min(part.low);
+            self.candle.close = part.close;
+        }
         self.candle.trades = self.candle.trades.zip(part.trades).map(|(trades, more)| trades.saturating_add(more));
         self.volume.add(part.volume);
         self.quote_volume = self.quote_volume.zip(part.quote_volume).map(|(mut total, more)| {
@@ -247,6 +254,23 @@ mod tests {
                 Bar { candle: second, is_complete: false, is_filled: false },
             ]
         );
+    }
+
+    #[test]
+    fn quiet_parts_lend_their_price_only_to_a_bar_in_which_nothing_traded() {
+        let quiet = |open_time, price| Candle { trades: Some(0), ..candle(open_time, [price; 4], 0.0, None) };
+        let parts = [
+            quiet("2026-11-20T14:00:00Z", 50.0),
+            candle("2026-11-20T14:01:00Z", [5.0, 9.0, 4.0, 6.0], 0.1, Some(2)),
+            quiet("2026-11-20T14:02:00Z", 6.0),
+            quiet("2026-11-20T14:05:00Z", 6.0),
+            quiet("2026-11-20T14:06:00Z", 6.0),
+        ];
+        let coverage = SpanSet::new();
+        let bars = resample(parts, Grid::utc(Timeframe::M1), Grid::utc(Timeframe::M5), &coverage).unwrap();
+        let shown: Vec<_> =
+            bars.map(|b| ([b.candle.open, b.candle.high, b.candle.low, b.candle.close], b.candle.trades)).collect();
+        assert_eq!(shown, [([5.0, 9.0, 4.0, 6.0], Some(2)), ([6.0; 4], Some(0))]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::engine::budget::Budget;
 use crate::exchange::{Channel, Instrument, InstrumentSource};
 use crate::market::Symbol;
 use crate::status::{ComponentStatus, Health, Phase};
-use crate::store::{ExchangeMode, ExchangeRow, Store, SymbolRow, SymbolState};
+use crate::store::{AnchorsRow, ExchangeMode, ExchangeRow, Store, SymbolRow, SymbolState};
 use crate::supervise::children::Children;
 use crate::supervise::exit::{ChildExited, Exit, ExitGuard};
 use crate::supervise::family::Member;
@@ -278,6 +278,20 @@ impl ExchangeActor {
         });
     }
 
+    /// Readers need the bucket borders too, also when no collector runs.
+    fn store_anchors(&self, row: &SymbolRow, instrument: &Instrument) {
+        let anchors = AnchorsRow::from(instrument.anchors);
+        if row.anchors.as_ref() == Some(&anchors) {
+            return;
+        }
+        let (store, id, symbol) = (self.setup.store.clone(), row.id, row.symbol.clone());
+        actix_rt::spawn(async move {
+            if let Err(error) = store.set_anchors(id, &anchors).await {
+                warn!(%error, %symbol, "the symbol's bucket borders were not stored");
+            }
+        });
+    }
+
     fn start_symbol(&mut self, symbol: &Symbol, ctx: &mut Context<Self>) {
         if self.is_stopping || self.symbols.addr(symbol).is_some() {
             return;
@@ -294,6 +308,7 @@ impl ExchangeActor {
             self.store_state(&row);
         }
         let Some(row) = self.wanted.get(symbol).cloned() else { return };
+        self.store_anchors(&row, &instrument);
         let generation = self.symbols.next_generation();
         let parent = self.addr(ctx);
         let restarts = if self.symbols.knows(symbol) { self.symbols.restarts(symbol) + 1 } else { 0 };

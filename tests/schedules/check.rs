@@ -1,0 +1,123 @@
+//! What must hold after any schedule, against the simulator's own truth.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use candlewick::exchange::{QuietPolicy, registry};
+use candlewick::market::{Span, Timeframe};
+use candlewick::sim::{SimRequest, Simulator};
+use candlewick::store::inventory::{self, Absence};
+use candlewick::store::{CandleQuery, Coverage, Store, SymbolRow};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct TrueCandle {
+    pub open_time: DateTime<Utc>,
+    pub open: f64,
+    pub high: f64,
+    pub low: f64,
+    pub close: f64,
+    pub volume: f64,
+    pub trades: Option<u64>,
+}
+
+/// The simulator's truth about a stretch of a series.
+pub fn truth(simulator: &Simulator, symbol: &SymbolRow, timeframe: Timeframe, span: Span) -> Vec<TrueCandle> {
+    let target = format!(
+        "/truth/candles?exchange={}&symbol={}&timeframe={timeframe}&from={}&to={}",
+        symbol.exchange,
+        symbol.symbol.as_str().replace('/', "%2F"),
+        span.from.timestamp_millis(),
+        span.to.timestamp_millis(),
+    );
+    let reply = simulator.http(&SimRequest {
+        method: "GET".into(),
+        target,
+        headers: vec![],
+        body: Bytes::new(),
+        peer: std::net::Ipv4Addr::LOCALHOST.into(),
+    });
+    assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+    serde_json::from_slice(&reply.body).expect("the truth is JSON")
+}
+
+/// Figures of a check.
+#[derive(Debug, Default, Clone)]
+pub struct Checked {
+    pub candles: u64,
+    pub unavailable: BTreeMap<String, u64>,
+    pub violations: Vec<String>,
+}
+
+/// Ledger and rows fit together: what must hold at any instant, also right after a crash.
+pub async fn structure(store: &dyn Store, checked: &mut Checked) {
+    for symbol in store.symbols().await.unwrap() {
+        let capabilities = registry::find(&symbol.exchange).unwrap().capabilities;
+        let absence = if capabilities.quiet == QuietPolicy::Emits { Absence::Forbidden } else { Absence::Allowed };
+        for series in store.series_of(symbol.id).await.unwrap() {
+            let grid = inventory::grid_of(&symbol, series.timeframe);
+            let found = inventory::verify(store, &series, grid, absence, symbol.backfill_from).await.unwrap();
+            let name = format!("{} {} {}", symbol.exchange, symbol.symbol, series.timeframe);
+            checked.violations.extend(found.iter().map(|violation| format!("{name}: {violation}")));
+        }
+    }
+}
+
+/// Every final candle equals the truth; nothing is missing that the venue could serve.
+pub async fn values(store: &dyn Store, simulator: &Simulator, now: DateTime<Utc>, checked: &mut Checked) {
+    for symbol in store.symbols().await.unwrap() {
+        for series in store.series_of(symbol.id).await.unwrap() {
+            let name = format!("{} {} {}", symbol.exchange, symbol.symbol, series.timeframe);
+            let grid = inventory::grid_of(&symbol, series.timeframe);
+            let wanted = Span::new(grid.bucket_at(symbol.backfill_from), now);
+            let real = truth(simulator, &symbol, series.timeframe, wanted);
+            let real: BTreeMap<_, _> = real.into_iter().map(|candle| (candle.open_time, candle)).collect();
+            let query = CandleQuery { span: wanted, limit: None, newest_first: false };
+            for row in store.candles(series.id, query).await.unwrap() {
+                checked.candles += 1;
+                let stored = row.candle;
+                let same = real.get(&stored.open_time).is_some_and(|real| {
+                    (real.open, real.high, real.low, real.close, real.volume)
+                        == (stored.open, stored.high, stored.low, stored.close, stored.volume)
+                        && (real.trades.is_none() || stored.trades.is_none() || real.trades == stored.trades)
+                });
+                if !same {
+                    let real = real.get(&stored.open_time);
+                    checked.violations.push(format!("{name}: stored {row:?} but the truth is {real:?}"));
+                }
+            }
+            let ledger = store.ledger(series.id).await.unwrap();
+            for entry in &ledger {
+                let inside = entry.span.intersect(wanted);
+                let lost = real.range(inside.from..inside.to.max(inside.from)).count();
+                match &entry.coverage {
+                    Coverage::Complete { .. } => {
+                        let held = CandleQuery { span: inside, limit: None, newest_first: false };
+                        let held = store.candles(series.id, held).await.unwrap().len();
+                        if held != lost {
+                            checked
+                                .violations
+                                .push(format!("{name}: {inside} is complete with {held} of {lost} candles"));
+                        }
+                    }
+                    Coverage::Unavailable { reason } => {
+                        *checked.unavailable.entry(reason.clone()).or_default() += grid.count(inside);
+                        if lost > 0 && !reason.starts_with("too_old") {
+                            checked.violations.push(format!("{name}: {inside} is {reason} but the venue has {lost}"));
+                        }
+                    }
+                    Coverage::Missing { .. } if inside.to > now - TimeDelta::minutes(5) => {}
+                    Coverage::Missing { .. } => {
+                        checked.violations.push(format!("{name}: still missing {entry:?}"));
+                    }
+                }
+            }
+            let observed = series.observed_until.unwrap_or(wanted.from);
+            let newest = grid.last_closed_end(now - TimeDelta::minutes(3));
+            if grid.anchors.session.is_none() && observed < newest {
+                checked.violations.push(format!("{name}: observed until {observed}, closed until {newest}"));
+            }
+        }
+    }
+}

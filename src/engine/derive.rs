@@ -47,6 +47,8 @@ pub fn derive(
 mod tests {
     use super::*;
     use crate::exchange::registry;
+    use crate::market::Session;
+    use chrono::NaiveTime;
 
     fn t(minute: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_795_183_200 + minute * 60, 0).unwrap()
@@ -98,5 +100,61 @@ mod tests {
         assert_eq!(derived, [(M1, None), (M3, Some(M1)), (M5, Some(M1)), (H1, Some(M5)), (D1, Some(H1))]);
         assert_eq!(plan_of("kraken", &[S1, M1, H1]), [(M1, None), (H1, Some(M1))], "Kraken has no 1s");
         assert_eq!(plan_of("yahoo", &[M1, H1]), [(M1, None), (H1, None)]);
+    }
+    #[test]
+    fn weeks_and_months_are_derived_from_days_and_never_from_each_other() {
+        let capabilities = registry::find("binance").unwrap().capabilities;
+        use Timeframe::{D1, M3, M5, Month1, W1};
+        let plan = |wanted: &[Timeframe]| plan(wanted, capabilities, Anchors::default());
+        assert_eq!(plan(&[Month1, W1, D1]), [(D1, None), (W1, Some(D1)), (Month1, Some(D1))]);
+        assert_eq!(plan(&[W1, Month1]), [(W1, None), (Month1, None)]);
+        assert_eq!(plan(&[M3, M5, M3]), [(M3, None), (M5, None)]);
+    }
+
+    #[test]
+    fn candles_of_other_buckets_are_ignored_and_a_bucket_proven_empty_has_no_bar() {
+        let (five, minute) = (Grid::utc(Timeframe::M5), Grid::utc(Timeframe::M1));
+        let complete: SpanSet = [Span::new(t(0), t(60))].into_iter().collect();
+        let bar = derive(&five, t(5), &minutes(), &minute, &complete).unwrap();
+        assert_eq!((bar.open_time, bar.open, bar.close, bar.trades), (t(5), 105.0, 110.0, Some(10)));
+        assert_eq!(derive(&five, t(5), &minutes()[..5], &minute, &complete), None);
+        assert_eq!(derive(&five, t(5), &minutes(), &Grid::utc(Timeframe::M3), &complete), None, "they do not nest");
+    }
+
+    #[test]
+    fn what_one_part_does_not_tell_the_sum_does_not_tell() {
+        let (five, minute) = (Grid::utc(Timeframe::M5), Grid::utc(Timeframe::M1));
+        let complete: SpanSet = [Span::new(t(0), t(5))].into_iter().collect();
+        let mut parts = minutes();
+        parts.iter_mut().for_each(|part| part.quote_volume = Some(0.2));
+        let told = derive(&five, t(0), &parts, &minute, &complete).unwrap();
+        assert_eq!((told.trades, told.quote_volume), (Some(10), Some(1.0)));
+        (parts[3].trades, parts[4].quote_volume) = (None, None);
+        let untold = derive(&five, t(0), &parts, &minute, &complete).unwrap();
+        assert_eq!((untold.trades, untold.quote_volume, untold.volume), (None, None, 0.5));
+    }
+
+    #[test]
+    fn a_bucket_of_flat_bars_is_a_flat_bar() {
+        let (five, minute) = (Grid::utc(Timeframe::M5), Grid::utc(Timeframe::M1));
+        let complete: SpanSet = [Span::new(t(0), t(5))].into_iter().collect();
+        let quiet: Vec<Candle> = (0..5).map(|minute| Candle::flat(t(minute), 42.5)).collect();
+        assert_eq!(derive(&five, t(0), &quiet, &minute, &complete), Some(Candle::flat(t(0), 42.5)));
+    }
+
+    #[test]
+    fn a_day_of_a_session_market_is_the_sum_of_its_session() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let time = |hour, minute| NaiveTime::from_hms_opt(hour, minute, 0).unwrap();
+        let session = Session { zone: chrono_tz::America::New_York, open: time(9, 30), close: time(16, 0) };
+        let anchors = Anchors { intraday_shift_s: 1800, session: Some(session), ..Anchors::default() };
+        let (hour, day) = (Grid::new(Timeframe::H1, anchors), Grid::new(Timeframe::D1, anchors));
+        let hours = ["2026-11-19T20:30:00Z", "2026-11-20T14:30:00Z", "2026-11-20T20:30:00Z"]
+            .map(|open| Candle { volume: 1.5, ..Candle::flat(at(open), 7.0) });
+        let key = at("2026-11-20T00:00:00Z");
+        let until = |end: &str| SpanSet::from_iter([Span::new(at("2026-11-19T14:30:00Z"), at(end))]);
+        assert_eq!(derive(&day, key, &hours, &hour, &until("2026-11-20T20:30:00Z")), None);
+        let sum = Candle { volume: 3.0, ..Candle::flat(key, 7.0) };
+        assert_eq!(derive(&day, key, &hours, &hour, &until("2026-11-20T21:30:00Z")), Some(sum));
     }
 }

@@ -125,8 +125,9 @@ impl Series {
     /// States something that is no proof of completeness: it holds in the book at once and is
     /// written with the next save.
     pub fn state(&mut self, change: LedgerChange) {
-        let extent = self.book.extent();
-        self.book.stored(std::slice::from_ref(&change), extent);
+        // Bars on their way to the store are not in the book yet: holes are not to be filled now.
+        let edge = self.book.extent().to;
+        self.book.stored(std::slice::from_ref(&change), Span::new(edge, edge));
         self.pending.ledger.push(change);
     }
 

@@ -4,8 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    BEFORE_LISTING, Book, Call, FOOTHOLDS, JUST_CLOSED, LATE_BAR, Missing, NOT_FETCHED, NOT_SERVED, REREAD_BUCKETS,
-    VENUE_HOLE,
+    BEFORE_LISTING, Book, Call, FOOTHOLDS, JUST_CLOSED, LATE_BAR, Missing, NOT_SERVED, REREAD_BUCKETS, VENUE_HOLE,
 };
 use crate::engine::budget::Priority;
 use crate::engine::page::{self, Findings, Page};
@@ -35,8 +34,15 @@ impl Book {
         let findings = page::judge(&self.rules.page, page);
         let complete = self.believable(call, page, &findings).within(wanted);
         let holes = findings.holes.within(call.span);
-        let is_set = |span: &Span| LedgerChange::Set(*span, Coverage::Complete { verified: true });
-        let mut ledger: Vec<_> = complete.spans().iter().map(is_set).collect();
+        // A bucket that looks empty while it is young may be late: it is confirmed by a later read.
+        let rows = findings.finals.iter().map(|row| Span::new(row.open_time, self.grid().next_open(row.open_time)));
+        let young_from = self.young_from(page.sent_at);
+        let young = complete.subtract(&rows.collect()).within(Span::new(young_from, DateTime::<Utc>::MAX_UTC));
+        let set = |set: &SpanSet, verified| {
+            let change = move |span: &Span| LedgerChange::Set(*span, Coverage::Complete { verified });
+            set.spans().iter().map(change).collect::<Vec<_>>()
+        };
+        let mut ledger = [set(&complete.subtract(&young), true), set(&young, false)].concat();
         for missing in self.missing().filter(|m| m.span.overlaps(call.span)) {
             self.account(&missing, call, &complete, &holes, page.sent_at, &mut ledger);
         }
@@ -114,7 +120,7 @@ impl Book {
         }
         if open != asked {
             // Progress: what is left of the stretch is asked for afresh, the youngest part a little later.
-            let young_from = self.grid().last_closed_end(sent_at - self.rules.page.settle_empty);
+            let young_from = self.young_from(sent_at);
             for part in open.spans() {
                 let young = Span::new(part.from.max(young_from), part.to);
                 let old = Span::new(part.from, part.to.min(young_from));
@@ -127,11 +133,16 @@ impl Book {
             }
             return;
         }
-        let is_for_all = missing.reason == NOT_FETCHED && self.asks_for_all(1);
-        let spans = if is_for_all { vec![missing.span] } else { open.spans().to_vec() };
+        // Where the next call can ask for all of the stretch, it counts as one.
+        let spans = if self.asks_for_all(1) { vec![missing.span] } else { open.spans().to_vec() };
         for span in spans {
             ledger.push(LedgerChange::Set(span, self.absent(missing, span, sent_at)));
         }
+    }
+
+    /// The oldest bucket whose absence at `now` proves nothing yet.
+    fn young_from(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.grid().last_closed_end(now - self.rules.page.settle_empty)
     }
 
     /// A hole in an old part of the line: looked at twice.

@@ -118,7 +118,7 @@ impl Book {
         if self.rules.page_limit_span.is_some() {
             from = from.max(self.rules.page_start(span.to)).min(span.from);
         }
-        let to = (0..REREAD_BUCKETS).fold(span.to, |to, _| grid.next_open(to)).min(self.observed_until);
+        let to = self.rules.forward(span.to, REREAD_BUCKETS).min(self.observed_until);
         // Where pages end at the newest bar anyway, everything up to there is asked for.
         Span::new(from, if self.rules.honours_end { to } else { self.observed_until }.max(span.to))
     }

@@ -74,11 +74,16 @@ impl SeriesRules {
         let by_rows = grid.back(to, self.page_rows());
         match self.page_limit_span {
             Some(span) => {
-                let reread = to - grid.back(to, REREAD_BUCKETS + 1);
-                by_rows.max(grid.ceil(to - span) + reread).min(grid.back(to, 1))
+                let by_span = self.forward(grid.ceil(to - span), REREAD_BUCKETS + 1);
+                by_rows.max(by_span).min(grid.back(to, 1))
             }
             None => by_rows,
         }
+    }
+
+    /// Open time `count` buckets after `open`.
+    pub(super) fn forward(&self, open: DateTime<Utc>, count: u32) -> DateTime<Utc> {
+        (0..count).fold(open, |open, _| self.page.grid.next_open(open))
     }
 
     /// The end of the longest call that starts at `from`.

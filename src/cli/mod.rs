@@ -4,6 +4,7 @@
 //! 1 failed, 2 usage or bad input; a reader that closes our stdout early is no failure.
 
 pub mod aggregate;
+pub mod database;
 pub mod decode;
 pub mod exchanges;
 pub mod failure;
@@ -20,6 +21,8 @@ pub use failure::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "candlewick", version, propagate_version = true, arg_required_else_help = true)]
 struct Cli {
+    #[command(flatten)]
+    database: database::DatabaseArgs,
     #[command(subcommand)]
     command: Command,
 }

@@ -27,6 +27,8 @@ pub use failure::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "candlewick", version, propagate_version = true, arg_required_else_help = true)]
 struct Cli {
+    #[command(flatten)]
+    database: database::DatabaseArgs,
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]

@@ -8,8 +8,9 @@
 //! Does not decide what to fetch and does not know venues.
 
 pub mod conformance;
-
+pub mod inventory;
 pub mod precedence;
+pub mod reader;
 pub mod rows;
 pub mod sqlite;
 

@@ -13,6 +13,8 @@ mod records;
 mod schema;
 mod settings;
 mod status;
+#[cfg(test)]
+mod tests;
 mod trades;
 mod write;
 

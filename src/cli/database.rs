@@ -35,6 +35,11 @@ pub struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
+    /// The database of the option, whatever environment and configuration say.
+    pub fn named(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
     /// The configuration file: the one named, else the usual one that exists.
     pub fn config_file(&self) -> Option<PathBuf> {
         let usual = || USUAL_FILES.iter().map(PathBuf::from).find(|path| path.is_file());

@@ -213,7 +213,7 @@ async fn watch(
 }
 
 async fn summarise(handle: &CollectorHandle) -> Result<(), Failure> {
-    let shortfall = Shortfall::read(&**handle.store()).await?;
+    let shortfall = Shortfall::read(&**handle.store(), handle.clock().now()).await?;
     let totals = handle.totals();
     let url = handle.store().url();
     let mut out = io::stdout();

@@ -4,6 +4,7 @@
 //! 1 failed, 2 usage or bad input; a reader that closes our stdout early is no failure.
 
 pub mod aggregate;
+pub mod backfill;
 pub mod database;
 pub mod decode;
 pub mod demo;
@@ -31,8 +32,6 @@ struct Cli {
     database: database::DatabaseArgs,
     #[command(subcommand)]
     command: Command,
-    #[command(flatten)]
-    database: database::DatabaseArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -43,6 +42,8 @@ enum Command {
     Run(run::Args),
     /// Serve simulated exchanges on a port.
     Sim(sim::Args),
+    /// Read a symbol's history now, with a progress bar.
+    Backfill(backfill::Args),
     /// Print what an exchange's answer or stream frames say, one JSON object per line.
     Decode(decode::Args),
     /// Build candles from trades: CSV, lines of decode, or an exchange's answer.
@@ -59,6 +60,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(args, &database),
         Command::Run(args) => run::run(args, &database),
         Command::Sim(args) => sim::run(args),
+        Command::Backfill(args) => backfill::run(args, &database),
         Command::Decode(args) => decode::run(args),
         Command::Aggregate(args) => aggregate::run(args),
         Command::Exchanges(args) => exchanges::run(args),

@@ -106,7 +106,7 @@ pub async fn stop_in_order(handle: &mut CollectorHandle, deadline: Duration) -> 
 /// One line for the last minute.
 async fn summarise(handle: &CollectorHandle, before: Totals) -> Totals {
     let totals = handle.totals();
-    let gaps = match Shortfall::read(&**handle.store()).await {
+    let gaps = match Shortfall::read(&**handle.store(), handle.clock().now()).await {
         Ok(shortfall) => shortfall.missing_stretches(),
         Err(error) => {
             warn!(%error, "gaps cannot be counted");

@@ -1,11 +1,13 @@
-//! What the ledgers of a database lack, counted: what is missing and what is unavailable, by reason.
+//! What a database lacks of what is wanted, counted: missing and unavailable buckets, by reason.
 
 use std::collections::BTreeMap;
-use std::fmt;
+
+use chrono::{DateTime, Utc};
 
 use crate::engine::book::JUST_CLOSED;
-use crate::market::{Grid, Span};
-use crate::store::{Coverage, SeriesRow, Store, StoreError, SymbolRow};
+use crate::market::Grid;
+use crate::store::inventory::{SeriesInventory, inventory};
+use crate::store::{Coverage, Store, StoreError};
 
 /// Stretches of one reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,50 +23,43 @@ pub struct Part {
 pub struct Shortfall {
     /// Wanted, past and not covered.
     pub missing: BTreeMap<String, Part>,
-    /// Closed a moment ago and being read: no gap yet.
+    /// Closed a moment ago and not settled yet: no gap.
     pub in_flight: Part,
     /// The venue does not have it.
     pub unavailable: BTreeMap<String, Part>,
 }
 
 impl Shortfall {
-    /// Counts the whole database.
+    /// Counts the whole database at `now` (venue time).
     ///
     /// # Errors
     /// The store's.
-    pub async fn read(store: &dyn Store) -> Result<Shortfall, StoreError> {
-        let mut shortfall = Shortfall::default();
-        for symbol in store.symbols().await? {
-            for series in store.series_of(symbol.id).await? {
-                shortfall.add(store, &symbol, &series).await?;
-            }
-        }
-        Ok(shortfall)
+    pub async fn read(store: &dyn Store, now: DateTime<Utc>) -> Result<Shortfall, StoreError> {
+        Ok(Shortfall::of(&inventory(store, now, |_| true).await?))
     }
 
-    /// Counts one series.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn add(&mut self, store: &dyn Store, symbol: &SymbolRow, series: &SeriesRow) -> Result<(), StoreError> {
-        let anchors = symbol.anchors.as_ref().and_then(|row| row.to_anchors()).unwrap_or_default();
-        let grid = Grid::new(series.timeframe, anchors);
-        let wanted_from = grid.bucket_at(symbol.backfill_from);
-        for entry in store.ledger(series.id).await? {
-            let span = Span::new(entry.span.from.max(wanted_from), entry.span.to);
-            if span.is_empty() {
-                continue;
+    /// Counts some series.
+    pub fn of(series: &[SeriesInventory]) -> Shortfall {
+        let mut shortfall = Shortfall::default();
+        for row in series {
+            // Only differences are counted, so it does not matter where the borders lie.
+            let grid = Grid::utc(row.timeframe);
+            for gap in &row.gaps {
+                let part = match &gap.coverage {
+                    Coverage::Complete { .. } => continue,
+                    Coverage::Missing { reason, .. } if reason == JUST_CLOSED => &mut shortfall.in_flight,
+                    Coverage::Missing { reason, .. } => shortfall.missing.entry(reason.clone()).or_default(),
+                    Coverage::Unavailable { reason } => shortfall.unavailable.entry(reason.clone()).or_default(),
+                };
+                part.stretches += 1;
+                part.buckets += grid.count(gap.span);
             }
-            let part = match entry.coverage {
-                Coverage::Complete { .. } => continue,
-                Coverage::Missing { reason, .. } if reason == JUST_CLOSED => &mut self.in_flight,
-                Coverage::Missing { reason, .. } => self.missing.entry(reason).or_default(),
-                Coverage::Unavailable { reason } => self.unavailable.entry(reason).or_default(),
-            };
-            part.stretches += 1;
-            part.buckets += grid.count(span);
+            if let Some(lag) = row.lag {
+                shortfall.in_flight.stretches += 1;
+                shortfall.in_flight.buckets += grid.count(lag);
+            }
         }
-        Ok(())
+        shortfall
     }
 
     /// Gaps in all.
@@ -73,12 +68,12 @@ impl Shortfall {
     }
 
     /// What is missing, in words.
-    pub fn missing_words(&self) -> impl fmt::Display {
+    pub fn missing_words(&self) -> String {
         words(&self.missing)
     }
 
     /// What is unavailable and why, in words.
-    pub fn unavailable_words(&self) -> impl fmt::Display {
+    pub fn unavailable_words(&self) -> String {
         words(&self.unavailable)
     }
 }
@@ -90,9 +85,9 @@ fn words(parts: &BTreeMap<String, Part>) -> String {
     let one = |(reason, part): (&String, &Part)| {
         let buckets = if part.buckets == 1 { "bucket" } else { "buckets" };
         let stretches = if part.stretches == 1 { "stretch" } else { "stretches" };
-        format!("{reason}: {} {buckets} in {} {stretches}", part.buckets, part.stretches)
+        format!("{} {buckets} in {} {stretches} ({reason})", part.buckets, part.stretches)
     };
-    parts.iter().map(one).collect::<Vec<_>>().join("; ")
+    parts.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -100,46 +95,35 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::market::{Candle, FinalCandle, Rule, Source, Timeframe};
-    use crate::store::{Access, LedgerChange, NewSymbol, SeriesChange, WriteBatch, open};
+    use crate::market::{Span, Timeframe};
+    use crate::store::LedgerEntry;
 
-    #[tokio::test]
-    async fn missing_in_flight_and_unavailable_buckets_are_told_apart() {
-        let store = open("sqlite://:memory:", Access::Create).await.unwrap();
-        let start: chrono::DateTime<chrono::Utc> = "2026-11-20T15:00:00Z".parse().unwrap();
-        let at = |minute| start + TimeDelta::minutes(minute);
-        let new = NewSymbol {
+    #[test]
+    fn missing_in_flight_and_unavailable_buckets_are_told_apart() {
+        let at = |minute| "2026-11-20T15:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::minutes(minute);
+        let gap = |from, to, coverage| LedgerEntry { span: Span::new(at(from), at(to)), coverage };
+        let row = SeriesInventory {
             exchange: "kraken".to_owned(),
             symbol: "BTC/USD".parse().unwrap(),
-            timeframes: vec![Timeframe::M1],
-            backfill_from: start,
-            collect_trades: false,
-            candle_source: crate::store::CandleSource::Venue,
-            only_ticker: false,
+            timeframe: Timeframe::M1,
+            series: None,
+            wanted: Span::new(at(0), at(11)),
+            covered_percent: 10.0,
+            verified_percent: 10.0,
+            gaps: vec![
+                gap(0, 2, Coverage::Unavailable { reason: "too_old: rest".to_owned() }),
+                gap(2, 3, Coverage::missing("not_fetched")),
+                gap(4, 9, Coverage::missing("not_fetched")),
+                gap(9, 10, Coverage::missing(JUST_CLOSED)),
+            ],
+            lag: Some(Span::new(at(10), at(11))),
+            last_candle: None,
         };
-        store.add_symbol(&new).await.unwrap();
-        let symbol = store.symbols().await.unwrap().remove(0);
-        let series = store.open_series(symbol.id, Timeframe::M1).await.unwrap();
-        let set = |from, to, coverage| LedgerChange::Set(Span::new(at(from), at(to)), coverage);
-        let mut change = SeriesChange::new(series.id);
-        change.candles.push(FinalCandle {
-            candle: Candle::flat(at(3), 1.0),
-            source: Source::Rest,
-            rule: Rule::Rest,
-            observed_at: at(20),
-        });
-        change.ledger = vec![
-            set(0, 2, Coverage::Unavailable { reason: "too_old: rest".to_owned() }),
-            set(3, 4, Coverage::Complete { verified: true }),
-            set(9, 10, Coverage::missing(JUST_CLOSED)),
-        ];
-        change.extent = Some((Span::new(at(0), at(10)), "not_fetched"));
-        store.write(&WriteBatch { series: vec![change], trades: vec![] }).await.unwrap();
-
-        let shortfall = Shortfall::read(&*store).await.unwrap();
-        assert_eq!(shortfall.missing_words().to_string(), "not_fetched: 6 buckets in 2 stretches");
-        assert_eq!(shortfall.unavailable_words().to_string(), "too_old: rest: 2 buckets in 1 stretch");
-        assert_eq!(shortfall.in_flight, Part { stretches: 1, buckets: 1 });
+        let shortfall = Shortfall::of(&[row]);
+        assert_eq!(shortfall.missing_words(), "6 buckets in 2 stretches (not_fetched)");
+        assert_eq!(shortfall.unavailable_words(), "2 buckets in 1 stretch (too_old: rest)");
+        assert_eq!(shortfall.in_flight, Part { stretches: 2, buckets: 2 });
         assert_eq!(shortfall.missing_stretches(), 2);
+        assert_eq!(Shortfall::default().missing_words(), "none");
     }
 }

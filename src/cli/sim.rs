@@ -82,7 +82,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let mut out = io::stdout();
     writeln!(
         out,
-        "{} simulates {mounted} with {} markets each; clock starts at {} and runs {} times as fast as real time",
+        "{} simulates {mounted} with {} markets each; its clock starts at {} and runs {} times as fast as real time",
         hosted.url(),
         args.symbols,
         Time(start),

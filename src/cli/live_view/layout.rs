@@ -243,7 +243,7 @@ pub(super) mod tests {
     #[test]
     fn everything_an_operator_asks_for_is_on_the_screen() {
         assert_eq!(
-            lines(130, 11, &snapshot()),
+            lines(130, 13, &snapshot()),
             [
                 " candlewick  2026-11-20 15:04:05 UTC x60  sqlite://demo.db  q to stop",
                 " stored 12,345 candles/s 230 REST calls 45 frames 3,321 revisions 1 gaps 2",
@@ -257,6 +257,8 @@ pub(super) mod tests {
                 "exchange  symbol     tf  open time               open        high         low       close       volume source",
                 "kraken    BTC/USD    1m  2026-11-20 15:03     91200.5     91210.0     91190.0     91201.0      1.50000 stream",
                 "yahoo     AAPL       1m  2026-11-20 15:03      270.00      271.00      269.50      270.25      1200.00 rest",
+                "",
+                "",
             ]
         );
     }

@@ -11,27 +11,41 @@ const KEPT: usize = 50;
 
 /// A log that remembers its last lines. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Notices(Arc<Mutex<VecDeque<String>>>);
+pub struct Notices(Arc<Mutex<Log>>);
+
+#[derive(Debug, Default)]
+struct Log {
+    lines: VecDeque<String>,
+    /// Lines ever pushed.
+    count: usize,
+}
 
 impl Notices {
     /// Adds text, line by line.
     pub fn push(&self, text: &str) {
-        let mut lines = self.lines();
+        let mut log = self.log();
         for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
-            if lines.len() == KEPT {
-                lines.pop_front();
+            if log.lines.len() == KEPT {
+                log.lines.pop_front();
             }
-            lines.push_back(line.to_owned());
+            log.lines.push_back(line.to_owned());
+            log.count += 1;
         }
     }
 
     /// The newest lines, oldest first.
     pub fn last(&self, count: usize) -> Vec<String> {
-        let lines = self.lines();
-        lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
+        let log = self.log();
+        log.lines.iter().skip(log.lines.len().saturating_sub(count)).cloned().collect()
     }
 
-    fn lines(&self) -> MutexGuard<'_, VecDeque<String>> {
+    /// The lines kept that came after the first `seen`, and how many there have been in all.
+    pub fn since(&self, seen: usize) -> (Vec<String>, usize) {
+        let count = self.log().count;
+        (self.last(count.saturating_sub(seen)), count)
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,6 +91,8 @@ mod tests {
         let notices = Notices::default();
         (0..60).for_each(|number| notices.push(&format!("line {number}\n\n")));
         assert_eq!(notices.last(2), ["line 58", "line 59"]);
+        assert_eq!(notices.since(58), (vec!["line 58".to_owned(), "line 59".to_owned()], 60));
+        assert_eq!(notices.since(60), (vec![], 60));
         assert_eq!(notices.last(100).first().map(String::as_str), Some("line 10"));
     }
 }

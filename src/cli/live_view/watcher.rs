@@ -65,7 +65,7 @@ impl Watcher {
         let store = &**collector.store();
         self.arrive(store, &statuses).await?;
         if self.counted_at.is_none_or(|at| at.elapsed() >= COUNT_EVERY) {
-            self.gaps = Shortfall::read(store).await?.missing_stretches();
+            self.gaps = Shortfall::read(store, collector.clock().now()).await?.missing_stretches();
             self.counted_at = Some(Instant::now());
         }
         let totals = collector.totals();

@@ -4,11 +4,12 @@
 //! A good guest: it installs no logger and no signal handler, keeps no globals, and never stops the
 //! host's System. Several collectors may live in one process, each on its own database.
 
+mod simulator;
+
 use std::sync::Arc;
 
 use actix::prelude::*;
-use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use chrono::Utc;
 use tokio::sync::oneshot;
 
 use crate::actors::Supervisor;
@@ -16,12 +17,13 @@ use crate::actors::messages::{Refresh, Shutdown};
 use crate::actors::supervisor::{CollectorFailed, SupervisorSetup};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::exchange::{Cost, HttpRequest, Method};
 use crate::market::Symbol;
 use crate::status::{Board, ComponentStatus, Tally, Totals};
 use crate::store::{self, Access, NewSymbol, Store, StoreError, SymbolChange, SymbolState};
+use crate::transport::Transport;
 use crate::transport::net::{NetTransport, SetupError};
-use crate::transport::{Transport, TransportError};
+
+pub use simulator::simulated_markets;
 
 /// Why a collector did not start.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +50,14 @@ pub struct Collector;
 impl Collector {
     /// A collector with the default configuration.
     pub fn builder() -> CollectorBuilder {
-        CollectorBuilder { config: Config::default(), store: None, transport: None, clock: None, simulator: None }
+        CollectorBuilder {
+            config: Config::default(),
+            store: None,
+            transport: None,
+            clock: None,
+            simulator: None,
+            only: None,
+        }
     }
 }
 
@@ -59,6 +68,7 @@ pub struct CollectorBuilder {
     transport: Option<Arc<dyn Transport>>,
     clock: Option<Clock>,
     simulator: Option<String>,
+    only: Option<(String, Symbol)>,
 }
 
 impl CollectorBuilder {
@@ -99,6 +109,12 @@ impl CollectorBuilder {
         self
     }
 
+    /// Works on one symbol only; whatever else the tables want stays as it is.
+    pub fn only(mut self, exchange: impl Into<String>, symbol: Symbol) -> Self {
+        self.only = Some((exchange.into(), symbol));
+        self
+    }
+
     /// Opens the database, takes its lock and starts the tree on the current arbiter or `LocalSet`.
     ///
     /// # Errors
@@ -110,7 +126,7 @@ impl CollectorBuilder {
         };
         let clock = match (self.clock, &self.simulator) {
             (Some(clock), _) => clock,
-            (None, Some(url)) => simulated_clock(&*transport, url).await?,
+            (None, Some(url)) => simulator::clock(&*transport, url).await?,
             (None, None) => Clock::system(),
         };
         let store = match self.store {
@@ -127,6 +143,7 @@ impl CollectorBuilder {
             transport,
             clock: clock.clone(),
             simulator: self.simulator,
+            only: self.only,
             board: board.clone(),
             tally: tally.clone(),
             lock,
@@ -234,26 +251,4 @@ impl CollectorHandle {
         let _ = self.addr.send(Shutdown).await;
         self.ended().await
     }
-}
-
-/// What a simulator says of its clock.
-#[derive(Deserialize)]
-struct SimulatorClock {
-    now: DateTime<Utc>,
-    factor: f64,
-}
-
-/// Reads the clock of a simulator, and goes with it.
-async fn simulated_clock(transport: &dyn Transport, base: &str) -> Result<Clock, StartError> {
-    let fail = |message: String| StartError::Simulator { url: base.to_owned(), message };
-    let request = HttpRequest {
-        method: Method::Get,
-        url: format!("{}/clock", base.trim_end_matches('/')),
-        headers: Vec::new(),
-        body: None,
-        cost: Cost { limit: 0, units: 0 },
-    };
-    let reply = transport.http(&request).await.map_err(|error: TransportError| fail(error.to_string()))?;
-    let clock: SimulatorClock = serde_json::from_slice(&reply.body).map_err(|error| fail(error.to_string()))?;
-    Ok(Clock::scaled(clock.now, clock.factor))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry};
@@ -90,15 +91,26 @@ impl Logging {
             .with_targets(self.targets.clone())
     }
 
-    /// Installs a subscriber for the whole process.
+    /// Installs a subscriber for the whole process that writes to stderr.
     ///
     /// # Errors
     /// [`TelemetryError::Installed`] when there is one already.
     pub fn install(&self) -> Result<(), TelemetryError> {
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-        let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        self.install_into(std::io::stderr, std::io::IsTerminal::is_terminal(&std::io::stderr()))
+    }
+
+    /// Installs a subscriber for the whole process that writes its lines elsewhere: into a view
+    /// that owns the terminal, for example. Text is coloured when `has_colours`.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Installed`] when there is one already.
+    pub fn install_into<W>(&self, writer: W, has_colours: bool) -> Result<(), TelemetryError>
+    where
+        W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    {
+        let lines = tracing_subscriber::fmt::layer().with_writer(writer);
         let lines: Box<dyn Layer<Registry> + Send + Sync> = match self.format {
-            LogFormat::Text => Box::new(lines.with_ansi(is_terminal)),
+            LogFormat::Text => Box::new(lines.with_ansi(has_colours)),
             LogFormat::Json => Box::new(lines.json().flatten_event(true)),
         };
         Ok(tracing_subscriber::registry().with(lines.with_filter(self.filter())).try_init()?)

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::budget::Budget;
 use crate::exchange::{Endpoints, registry};
+use crate::market::Symbol;
 use crate::status::{Board, ComponentStatus, DAEMON, Health, Phase, Tally};
 use crate::store::{CollectorLock, ExchangeMode, ExchangeRow, Store, StoreError, SymbolRow};
 use crate::supervise::children::Children;
@@ -48,6 +49,8 @@ pub struct SupervisorSetup {
     pub clock: Clock,
     /// Base URL of a simulator that stands for all venues.
     pub simulator: Option<String>,
+    /// The one symbol to work on, instead of all.
+    pub only: Option<(String, Symbol)>,
     /// Statuses in memory.
     pub board: Board,
     /// Running totals.
@@ -70,6 +73,7 @@ pub struct Supervisor {
     transport: Arc<dyn Transport>,
     clock: Clock,
     simulator: Option<String>,
+    only: Option<(String, Symbol)>,
     board: Board,
     tally: Tally,
     _lock: Box<dyn CollectorLock>,
@@ -102,6 +106,7 @@ impl Supervisor {
             transport: setup.transport,
             clock: setup.clock,
             simulator: setup.simulator,
+            only: setup.only,
             board: setup.board,
             tally: setup.tally,
             _lock: setup.lock,
@@ -176,11 +181,14 @@ impl Supervisor {
         }));
     }
 
-    fn settings(&mut self, exchanges: Vec<ExchangeRow>, symbols: Vec<SymbolRow>, ctx: &mut Context<Self>) {
+    fn settings(&mut self, exchanges: Vec<ExchangeRow>, mut symbols: Vec<SymbolRow>, ctx: &mut Context<Self>) {
         if self.is_stopping {
             return;
         }
-        if symbols.is_empty() {
+        if let Some((exchange, symbol)) = &self.only {
+            symbols.retain(|row| row.exchange == *exchange && row.symbol == *symbol);
+        }
+        if symbols.is_empty() && self.only.is_none() {
             info!(
                 "nothing to collect yet; add a symbol with: candlewick symbols add kraken BTC/USD -t 1m,1h --backfill-days 1"
             );

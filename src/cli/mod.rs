@@ -4,10 +4,18 @@
 //! 1 failed, 2 usage or bad input; a reader that closes our stdout early is no failure.
 
 pub mod aggregate;
+pub mod backfill;
+pub mod database;
 pub mod decode;
+pub mod demo;
 pub mod exchanges;
 pub mod failure;
 pub mod lines;
+pub mod live_view;
+pub mod run;
+pub mod shortfall;
+pub mod sim;
+pub mod stop;
 pub mod when;
 
 use std::process::ExitCode;
@@ -20,12 +28,22 @@ pub use failure::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "candlewick", version, propagate_version = true, arg_required_else_help = true)]
 struct Cli {
+    #[command(flatten)]
+    database: database::DatabaseArgs,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show it at work: simulated exchanges, a collector and a database, in one process.
+    Demo(demo::Args),
+    /// Keep everything that is wanted complete and live: the daemon.
+    Run(run::Args),
+    /// Serve simulated exchanges on a port.
+    Sim(sim::Args),
+    /// Read a symbol's history now, with a progress bar.
+    Backfill(backfill::Args),
     /// Print what an exchange's answer or stream frames say, one JSON object per line.
     Decode(decode::Args),
     /// Build candles from trades: CSV, lines of decode, or an exchange's answer.
@@ -37,7 +55,12 @@ enum Command {
 /// Reads the process's arguments, runs the subcommand and gives the exit code. Usage errors that
 /// the argument parser finds end the process with code 2 at once.
 pub fn run() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let Cli { command, database } = Cli::parse();
+    let outcome = match command {
+        Command::Demo(args) => demo::run(args, &database),
+        Command::Run(args) => run::run(args, &database),
+        Command::Sim(args) => sim::run(args),
+        Command::Backfill(args) => backfill::run(args, &database),
         Command::Decode(args) => decode::run(args),
         Command::Aggregate(args) => aggregate::run(args),
         Command::Exchanges(args) => exchanges::run(args),

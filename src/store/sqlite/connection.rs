@@ -1,5 +1,7 @@
 //! Connections: one that writes, a few that read beside it, and the schema they find.
 
+use std::error::Error as StdError;
+use std::pin::Pin;
 use std::time::Duration;
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager, TransactionManagerStatus};
@@ -7,7 +9,7 @@ use diesel::migration::MigrationVersion;
 use diesel::result::Error;
 use diesel::sqlite::SqliteConnection;
 use diesel::{Connection, QueryableByName, RunQueryDsl, sql_query, sql_types};
-use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use tokio::sync::Mutex;
 
@@ -22,7 +24,29 @@ pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One connection, used by one caller at a time, on a thread that may block.
-pub(super) struct Lane(Mutex<SyncConnectionWrapper<SqliteConnection>>);
+pub(super) struct Lane(Mutex<SyncConnectionWrapper<SqliteConnection, Detached>>);
+
+/// Runs work on tokio's threads that may block, and lets it go on when its caller is gone.
+/// diesel-async's own choice waits for it in `drop`, which panics on a runtime of one thread: every
+/// actor that ends while it reads would panic, and one that panics would end the process.
+pub(super) struct Detached;
+
+impl SpawnBlocking for Detached {
+    fn spawn_blocking<'a, R>(
+        &mut self,
+        task: impl FnOnce() -> R + Send + 'static,
+    ) -> Pin<Box<dyn Future<Output = Result<R, Box<dyn StdError + Send + Sync>>> + Send + 'a>>
+    where
+        R: Send + 'static,
+    {
+        let running = tokio::task::spawn_blocking(task);
+        Box::pin(async move { running.await.map_err(Into::into) })
+    }
+
+    fn get_runtime() -> Detached {
+        Detached
+    }
+}
 
 impl Lane {
     pub(super) fn new(connection: SqliteConnection) -> Lane {

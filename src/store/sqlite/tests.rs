@@ -122,6 +122,25 @@ async fn a_lock_held_too_long_is_named_and_readers_do_not_wait_for_it() {
 }
 
 #[tokio::test]
+async fn work_whose_caller_is_gone_is_finished_and_hurts_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = in_file(&folder).await;
+    let id = series(&store).await;
+    let (go, held_back) = std::sync::mpsc::channel::<()>();
+    let (finished, is_finished) = std::sync::mpsc::channel();
+    let mut work = Box::pin(store.change(move |_| {
+        let told = held_back.recv_timeout(Duration::from_secs(10));
+        finished.send(told).map_err(|_| StoreError::Refused("nobody listens".to_owned()).into())
+    }));
+    assert!(futures_util::poll!(&mut work).is_pending());
+    drop(work);
+    go.send(()).unwrap();
+    assert_eq!(is_finished.recv_timeout(Duration::from_secs(10)), Ok(Ok(())));
+    assert_eq!(store.write(&change(id, 0, 5)).await.unwrap()[0].last_sequence, 5);
+    assert_eq!(held(&store, id).await, (5, 1));
+}
+
+#[tokio::test]
 async fn a_panic_inside_a_transaction_leaves_the_connection_usable() {
     let store = SqliteStore::open("sqlite://:memory:", Access::Create, clock()).await.unwrap();
     let series = series(&store).await;

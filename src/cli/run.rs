@@ -1,0 +1,135 @@
+//! `candlewick run`: the daemon. Exit codes: 0 after an ordered stop, 1 when the collector failed
+//! or did not stop in time, 2 for a bad configuration, 130 when a second signal forced the end.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use tracing::{info, warn};
+
+use super::Failure;
+use super::database::DatabaseArgs;
+use super::failure::OrUsage;
+use super::shortfall::Shortfall;
+use super::stop::StopRequest;
+use crate::actors::messages::Shutdown;
+use crate::collector::{Collector, CollectorHandle, StartError};
+use crate::config::Config;
+use crate::status::Totals;
+use crate::store::StoreError;
+
+/// How often the log says how things are.
+const SUMMARY_EVERY: Duration = Duration::from_secs(60);
+/// How long after the configured deadline an ordered stop is given up.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A simulator that stands for all exchanges, such as http://127.0.0.1:8787.
+    #[arg(long, value_name = "URL")]
+    simulator: Option<String>,
+    /// What is logged: a level, or levels of targets such as info,candlewick::transport=debug.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+/// Runs until it is asked to stop.
+///
+/// # Errors
+/// Usage: the configuration. Failed: the database, the simulator, the collector itself.
+pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
+    let mut config = database.load_config()?;
+    if let Some(filter) = &args.log {
+        config.log.apply(filter).or_usage()?;
+    }
+    config.log.install().context("logging")?;
+    let stop = StopRequest::listen().context("cannot listen to signals")?;
+    actix_rt::System::new().block_on(keep(config, args.simulator, stop))
+}
+
+async fn keep(config: Config, simulator: Option<String>, stop: StopRequest) -> Result<(), Failure> {
+    let deadline = config.shutdown.deadline;
+    let mut builder = Collector::builder().config(config);
+    if let Some(url) = simulator {
+        builder = builder.simulator(url);
+    }
+    let mut handle = tokio::select! {
+        started = builder.start() => started?,
+        who = stop.asked() => {
+            info!("stopped by {who} before the start");
+            return Ok(());
+        }
+    };
+    info!(version = env!("CARGO_PKG_VERSION"), database = handle.store().url(), "collecting");
+    let first = tokio::time::Instant::now() + SUMMARY_EVERY;
+    let mut summaries = tokio::time::interval_at(first, SUMMARY_EVERY);
+    summaries.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut before = Totals::default();
+    loop {
+        tokio::select! {
+            ended = handle.ended() => {
+                ended.context("look at the log above for the cause")?;
+                return Err(Failure::Failed(anyhow!("the collector ended by itself")));
+            }
+            who = stop.asked() => {
+                info!("{who}: stopping in order, at most {deadline:?}; once more to end at once");
+                break;
+            }
+            _ = summaries.tick() => before = summarise(&handle, before).await,
+        }
+    }
+    stop_in_order(&mut handle, deadline).await?;
+    let totals = handle.totals();
+    info!(candles = totals.candles_stored, rest_calls = totals.rest_calls, "stopped");
+    Ok(())
+}
+
+/// Stops a collector; its handle can still be asked for totals and its store afterwards.
+///
+/// # Errors
+/// Failed: the collector had failed, or is still busy long after the deadline.
+pub async fn stop_in_order(handle: &mut CollectorHandle, deadline: Duration) -> Result<(), Failure> {
+    let supervisor = handle.supervisor().clone();
+    let stopping = async {
+        // A closed mailbox belongs to a collector that has ended; `ended` says how.
+        let _ = supervisor.send(Shutdown).await;
+        handle.ended().await
+    };
+    match tokio::time::timeout(deadline + STOP_GRACE, stopping).await {
+        Ok(ended) => Ok(ended.context("stopping")?),
+        Err(_) => Err(Failure::Failed(anyhow!(
+            "the collector did not stop within {deadline:?}; what was not stored is fetched again at the next start"
+        ))),
+    }
+}
+
+/// One line for the last minute.
+async fn summarise(handle: &CollectorHandle, before: Totals) -> Totals {
+    let totals = handle.totals();
+    let gaps = match Shortfall::read(&**handle.store(), handle.clock().now()).await {
+        Ok(shortfall) => shortfall.missing_stretches(),
+        Err(error) => {
+            warn!(%error, "gaps cannot be counted");
+            return totals;
+        }
+    };
+    info!(
+        candles = totals.candles_stored - before.candles_stored,
+        rest_calls = totals.rest_calls - before.rest_calls,
+        frames = totals.frames - before.frames,
+        revisions = totals.revisions - before.revisions,
+        gaps,
+        "last minute"
+    );
+    totals
+}
+
+/// An address that cannot be read is the asker's; everything else failed.
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Failure {
+        match error {
+            StartError::Store(error @ StoreError::Url { .. }) => Failure::Usage(error.into()),
+            other => Failure::Failed(other.into()),
+        }
+    }
+}

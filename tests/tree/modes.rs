@@ -167,7 +167,7 @@ fn a_half_open_connection_is_found_by_its_silence() {
 }
 
 #[test]
-fn a_stream_that_is_refused_for_minutes_is_polled_without_delay() {
+fn connections_that_live_for_twenty_seconds_lose_nothing() {
     in_virtual_time(async {
         let stage = Stage::with(&[("binance", "BTC/USDT")]).await;
         stage.until("streaming", seconds(1), |stage| stage.is_streaming(BINANCE)).await;

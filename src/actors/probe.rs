@@ -116,8 +116,9 @@ async fn try_stream(venue: &Venue, channel: Channel, stream_id: String) -> Resul
                     verdict = Some(Ok(()));
                 }
                 Event::Candle { .. } | Event::Trade { .. } => verdict = Some(Ok(())),
-                Event::Rejected { error, .. } if error.retry() == Retry::Never => {
-                    verdict = Some(Err(error.to_string()));
+                // A market that is refused, whichever it is, was refused by a stream that works.
+                Event::Rejected { error, .. } => {
+                    verdict = Some(if error.retry() == Retry::Never { Ok(()) } else { Err(error.to_string()) });
                 }
                 _ => {}
             });

@@ -1,6 +1,7 @@
 //! The children of one parent: who lives, in which generation, and when a dead one returns.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
@@ -61,6 +62,11 @@ impl<I: Ord + Clone + Send + 'static, A: Actor> Children<I, A> {
             Exit::Finished => Some(Decision::RestartAt(now)),
             Exit::Rejected(_) => None,
         }
+    }
+
+    /// How long to wait before a child that ended well is started again because it is needed again.
+    pub fn pause(&mut self, id: &I, random: f64) -> Option<Duration> {
+        self.children.get_mut(id).map(|child| child.window.pause(random))
     }
 
     /// The child did something of use: its back-off starts small again.

@@ -166,9 +166,15 @@ impl RestartWindow {
                 Exhausted::Escalate => Decision::Escalate,
             };
         }
+        Decision::RestartAt(now + self.pause(random))
+    }
+
+    /// The wait before the child is needed again although its last life ended well: grows like the
+    /// wait after a death, but is not counted as one.
+    pub fn pause(&mut self, random: f64) -> Duration {
         let wait = self.policy.backoff(self.streak, random);
         self.streak = self.streak.saturating_add(1);
-        Decision::RestartAt(now + wait)
+        wait
     }
 
     /// The child delivered something of use at `now`: the back-off starts small again. A mere
@@ -291,6 +297,16 @@ mod tests {
         window.useful_data(at(8_000));
         assert_eq!(window.on_exit(at(9_000), 0.0), Decision::RestartAt(at(10_000)));
         assert_eq!(window.on_exit(at(11_000), 0.0), Decision::Quarantine { until: at(911_000) });
+    }
+
+    #[test]
+    fn pauses_grow_like_waits_after_deaths_and_are_not_counted() {
+        let mut window = RestartWindow::new(policy());
+        let pauses = [0, 1, 2, 3, 4].map(|_| window.pause(0.0).as_secs());
+        assert_eq!(pauses, [1, 2, 3, 3, 3]);
+        assert_eq!(window.recent_deaths(at(0)), 0);
+        window.useful_data(at(0));
+        assert_eq!(window.pause(0.0).as_secs(), 1);
     }
 
     #[test]

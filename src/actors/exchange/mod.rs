@@ -154,13 +154,14 @@ impl ExchangeActor {
     // --- gate and probe ---------------------------------------------------------------------
 
     fn close_gate(&mut self, why: String, ctx: &mut Context<Self>) {
-        if self.gate.is_open() {
+        let was_open = self.gate.is_open();
+        if was_open {
             warn!(exchange = self.setup.venue.id(), why, "the venue does not answer as it should; calls wait");
         }
         self.gate = Gate::Closed(why);
         self.report();
-        if !self.probe.knows(&()) {
-            self.start_probe(ctx);
+        if was_open && let Some(wait) = self.probe.pause(&(), rand::random()) {
+            ctx.run_later(self.setup.venue.clock.to_wall(wait), |actor, ctx| actor.start_probe(ctx));
         }
     }
 

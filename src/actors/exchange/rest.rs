@@ -238,10 +238,12 @@ impl ExchangeActor {
     }
 
     /// The venue did not answer as it should: its trouble closes the gate, and the call waits there.
-    /// Only a call that fails while others succeed is the symbol's own trouble.
+    /// Only a call that fails again after others have succeeded is the symbol's own trouble, which
+    /// costs the others nothing.
     fn failed(&mut self, mut job: Job, why: &str, ctx: &mut Context<Self>) {
         debug!(exchange = self.setup.venue.id(), symbol = %job.work.symbol(), error = why, "call failed");
-        if job.successes_then.is_none_or(|then| then < self.rest.successes) {
+        let is_own = job.successes_then.is_some_and(|then| then < self.rest.successes);
+        if is_own || job.failures == 0 {
             job.failures += 1;
         }
         job.successes_then = Some(self.rest.successes);
@@ -250,7 +252,9 @@ impl ExchangeActor {
             return job.work.fail(FetchError::Exhausted { attempts, last: why.to_owned() });
         }
         self.push(job);
-        self.close_gate(why.to_owned(), ctx);
+        if !is_own {
+            self.close_gate(why.to_owned(), ctx);
+        }
     }
 }
 

@@ -1,0 +1,122 @@
+//! A transport that misbehaves by script and remembers when the venues were called.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use candlewick::clock::Clock;
+use candlewick::exchange::{HttpReply, HttpRequest};
+use candlewick::transport::{Frame, Transport, TransportError, WebSocket};
+use chrono::{DateTime, Utc};
+use futures_util::{Sink, SinkExt, StreamExt};
+
+use super::Deed;
+use super::in_memory::SimTransport;
+
+/// What a script is shown before the venue is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Contact {
+    Http(String),
+    Connect(String),
+}
+
+impl Contact {
+    pub fn url(&self) -> &str {
+        match self {
+            Contact::Http(url) | Contact::Connect(url) => url,
+        }
+    }
+
+    pub fn is_at(&self, exchange: &str) -> bool {
+        self.url().contains(&format!("/{exchange}/"))
+    }
+}
+
+type Script = Arc<dyn Fn(&Contact) -> Deed + Send + Sync>;
+type Rewrite = Arc<dyn Fn(String) -> String + Send + Sync>;
+
+/// See the module.
+pub struct FaultyTransport {
+    inner: SimTransport,
+    clock: Clock,
+    script: Mutex<Option<Script>>,
+    rewrite: Mutex<Option<(Rewrite, Rewrite)>>,
+    contacts: Mutex<Vec<(DateTime<Utc>, Contact)>>,
+}
+
+impl FaultyTransport {
+    pub fn new(inner: SimTransport, clock: Clock) -> FaultyTransport {
+        FaultyTransport {
+            inner,
+            clock,
+            script: Mutex::default(),
+            rewrite: Mutex::default(),
+            contacts: Mutex::default(),
+        }
+    }
+
+    /// From now on every contact is decided by `script`.
+    pub fn script(&self, script: impl Fn(&Contact) -> Deed + Send + Sync + 'static) {
+        *self.script.lock().unwrap() = Some(Arc::new(script));
+    }
+
+    /// No more misbehaviour.
+    pub fn behave(&self) {
+        *self.script.lock().unwrap() = None;
+    }
+
+    /// Frames of connections opened from now on pass through these on their way out and in.
+    pub fn rewrite(
+        &self,
+        out: impl Fn(String) -> String + Send + Sync + 'static,
+        back: impl Fn(String) -> String + Send + Sync + 'static,
+    ) {
+        *self.rewrite.lock().unwrap() = Some((Arc::new(out), Arc::new(back)));
+    }
+
+    /// Every contact with an exchange at or after `from`, with its time.
+    pub fn contacts(&self, exchange: &str, from: DateTime<Utc>) -> Vec<(DateTime<Utc>, Contact)> {
+        let contacts = self.contacts.lock().unwrap();
+        contacts.iter().filter(|(at, contact)| *at >= from && contact.is_at(exchange)).cloned().collect()
+    }
+
+    async fn obey(&self, contact: Contact) -> Result<(), TransportError> {
+        self.contacts.lock().unwrap().push((self.clock.now(), contact.clone()));
+        let script = self.script.lock().unwrap().clone();
+        match script.map_or(Deed::Proceed, |script| script(&contact)) {
+            Deed::Proceed => Ok(()),
+            Deed::Panic => panic!("the transport was told to panic"),
+            Deed::Hang => std::future::pending().await,
+            Deed::Fail => {
+                Err(TransportError::Connect { host: "sim".to_owned(), message: "told to refuse".to_owned() })
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Transport for FaultyTransport {
+    async fn http(&self, request: &HttpRequest) -> Result<HttpReply, TransportError> {
+        self.obey(Contact::Http(request.url.clone())).await?;
+        self.inner.http(request).await
+    }
+
+    async fn connect(&self, url: &str) -> Result<WebSocket, TransportError> {
+        self.obey(Contact::Connect(url.to_owned())).await?;
+        let socket = self.inner.connect(url).await?;
+        let Some((out, back)) = self.rewrite.lock().unwrap().clone() else { return Ok(socket) };
+        let frames = socket.frames.map(move |frame| match frame {
+            Ok(Frame::Text(text)) => Ok(Frame::Text(back(text.as_str().to_owned()).into())),
+            other => other,
+        });
+        let sink = socket.sink.with(move |frame| {
+            let frame = match frame {
+                Frame::Text(text) => Frame::Text(out(text.as_str().to_owned()).into()),
+                other => other,
+            };
+            std::future::ready(Ok::<_, TransportError>(frame))
+        });
+        let sink: Pin<Box<dyn Sink<Frame, Error = TransportError> + Send>> = Box::pin(sink);
+        Ok(WebSocket { frames: Box::pin(frames), sink })
+    }
+}

@@ -1,0 +1,6 @@
+//! The whole tree against the simulated exchanges, in memory and in virtual time.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod modes;

@@ -36,8 +36,10 @@ impl Book {
         let holes = findings.holes.within(call.span);
         // A bucket that looks empty while it is young may be late: it is confirmed by a later read.
         let rows = findings.finals.iter().map(|row| Span::new(row.open_time, self.grid().next_open(row.open_time)));
-        let young_from = self.young_from(page.sent_at);
-        let young = complete.subtract(&rows.collect()).within(Span::new(young_from, DateTime::<Utc>::MAX_UTC));
+        let since = |from| Span::new(from, DateTime::<Utc>::MAX_UTC);
+        let empty = complete.subtract(&rows.collect()).within(since(self.young_from(page.sent_at)));
+        // Venues correct a bar for a while after its close, so a row this fresh is read once more.
+        let young = empty.union(&complete.within(since(self.fresh_from(page.sent_at))));
         let set = |set: &SpanSet, verified| {
             let change = move |span: &Span| LedgerChange::Set(*span, Coverage::Complete { verified });
             set.spans().iter().map(change).collect::<Vec<_>>()
@@ -80,6 +82,13 @@ impl Book {
             self.unverifiable = self.unverifiable.union(&left.subtract(&once));
             self.unconfirmed = self.unconfirmed.subtract(&left).union(&once);
         }
+    }
+
+    /// The oldest bucket that a read sent at `sent_at` settles but does not verify: as young as the
+    /// buckets that every call reads again.
+    pub(super) fn fresh_from(&self, sent_at: DateTime<Utc>) -> DateTime<Utc> {
+        let reread = self.grid().timeframe.nominal() * REREAD_BUCKETS;
+        self.grid().last_closed_end(sent_at - reread.min(self.rules.page.settle_empty))
     }
 
     /// What a page proves, without the claim that nothing follows its last row where the page may

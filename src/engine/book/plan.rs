@@ -127,8 +127,7 @@ impl Book {
     fn oldest_unverified(&self, now: DateTime<Utc>) -> Option<Span> {
         let edge = self.rules.depth_edge(now).unwrap_or(DateTime::<Utc>::MIN_UTC).max(self.wanted_from);
         let unverified = ledger::select(&self.entries, |c| *c == Coverage::Complete { verified: false });
-        let servable =
-            unverified.subtract(&self.unverifiable).within(Span::new(edge, self.rules.closed_end(now).max(edge)));
+        let servable = unverified.subtract(&self.unverifiable).within(Span::new(edge, self.fresh_from(now).max(edge)));
         let from = servable.spans().first()?.from;
         let page = servable.within(Span::new(from, self.rules.page_end(from)));
         page.spans().last().map(|last| Span::new(from, last.to))

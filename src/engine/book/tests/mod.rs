@@ -116,7 +116,7 @@ fn a_closed_minute_costs_one_call_that_reads_three_more_again() {
     let conclusion = answer(&mut book, call, &[7, 8, 9, 10, 11], settled(11));
     assert_eq!(conclusion.candles, [row(7), row(8), row(9), row(10)]);
     assert_eq!(conclusion.forming, Some(row(11)));
-    assert_eq!(book.entries(), [entry(0, 11, DONE)]);
+    assert_eq!(book.entries(), [entry(0, 10, DONE), entry(10, 11, UNVERIFIED)]);
     assert_eq!((book.urgent_call(settled(11)), book.wake_at(settled(11))), (None, settled(12)));
 }
 
@@ -132,7 +132,10 @@ fn everything_missed_is_asked_for_in_one_call_when_it_fits_a_page() {
     let call = book.urgent_call(settled(13));
     assert_eq!(call, live(1, 13));
     answer(&mut book, call, &(1..13).collect::<Vec<_>>(), settled(13));
-    assert_eq!(book.entries(), [entry(0, 13, DONE)]);
+    assert_eq!(
+        book.entries(),
+        [entry(0, 10, DONE), entry(10, 11, UNVERIFIED), entry(11, 12, DONE), entry(12, 13, UNVERIFIED)]
+    );
 }
 
 #[test]
@@ -148,7 +151,7 @@ fn a_longer_outage_is_repaired_page_by_page_from_the_new_end() {
     let third = book.urgent_call(settled(40));
     assert_eq!(third, repair(1, 9));
     answer(&mut book, third, &(1..9).collect::<Vec<_>>(), settled(40));
-    assert_eq!(book.entries(), [entry(0, 40, DONE)]);
+    assert_eq!(book.entries(), [entry(0, 37, DONE), entry(37, 40, UNVERIFIED)]);
 }
 
 #[test]
@@ -164,7 +167,8 @@ fn history_is_read_from_the_new_end_one_page_at_a_time() {
         answer(&mut book, Some(call), &minutes, settled(40));
     }
     assert_eq!(spans, [s(23, 40), s(6, 26), s(-3, 9)]);
-    assert_eq!((book.entries(), book.is_backfilling()), ([entry(0, 40, DONE)].as_slice(), false));
+    assert_eq!(book.entries(), [entry(0, 37, DONE), entry(37, 40, UNVERIFIED)]);
+    assert!(!book.is_backfilling());
     assert_eq!(book.shares(), (1.0, 1.0));
 }
 
@@ -241,7 +245,7 @@ fn a_late_bar_is_asked_for_again_after_the_listed_delays_and_found() {
     assert_eq!(book.entries()[1], entry(10, 11, missing(LATE_BAR, 2, third)), "delays count from the first read");
     let call = book.urgent_call(third);
     answer(&mut book, call, &[8, 9, 10, 11], third);
-    assert_eq!(book.entries(), [entry(0, 11, DONE)]);
+    assert_eq!(book.entries(), [entry(0, 10, DONE), entry(10, 11, UNVERIFIED)]);
 }
 
 #[test]
@@ -252,7 +256,10 @@ fn a_bar_that_is_late_costs_the_next_one_no_attempt_before_it_is_due() {
     let call = book.urgent_call(settled(11));
     assert_eq!(call, live(7, 11));
     answer(&mut book, call, &[7, 8, 10], settled(11));
-    assert_eq!(book.entries(), [entry(0, 9, DONE), entry(9, 10, missing(LATE_BAR, 4, later)), entry(10, 11, DONE)]);
+    assert_eq!(
+        book.entries(),
+        [entry(0, 9, DONE), entry(9, 10, missing(LATE_BAR, 4, later)), entry(10, 11, UNVERIFIED)]
+    );
 }
 
 #[test]
@@ -285,7 +292,7 @@ fn what_has_left_the_venues_newest_rows_is_too_old_without_a_call() {
     let call = book.background_call(settled(40));
     assert_eq!(call, backfill(18, 40), "one page takes all that is left");
     answer(&mut book, call, &(21..41).collect::<Vec<_>>(), settled(40));
-    assert_eq!(book.entries(), [entry(0, 21, gone(TOO_OLD)), entry(21, 40, DONE)]);
+    assert_eq!(book.entries(), [entry(0, 21, gone(TOO_OLD)), entry(21, 37, DONE), entry(37, 40, UNVERIFIED)]);
 }
 
 #[test]
@@ -304,10 +311,10 @@ fn unverified_minutes_are_gathered_and_confirmed_in_one_call() {
     let mut book = book(rules(QuietPolicy::Emits), &entries);
     let gathered = settled(16);
     assert_eq!(book.background_call(gathered - TimeDelta::milliseconds(1)), None);
-    assert_eq!(book.background_call(gathered), verification(5, 16));
+    assert_eq!(book.background_call(gathered), verification(5, 13), "bars that may still be corrected wait");
     let call = book.background_call(gathered);
-    answer(&mut book, call, &(5..16).collect::<Vec<_>>(), gathered);
-    assert_eq!(book.entries(), [entry(0, 16, DONE)]);
+    answer(&mut book, call, &(5..13).collect::<Vec<_>>(), gathered);
+    assert_eq!(book.entries(), [entry(0, 13, DONE), entry(13, 16, UNVERIFIED)]);
 }
 
 #[test]
@@ -355,7 +362,7 @@ fn a_restart_repairs_the_time_away_and_reads_history_wanted_anew() {
     assert_eq!(history, backfill(2, 13));
     let conclusion = answer(&mut book, history, &(2..13).collect::<Vec<_>>(), settled(30));
     assert_eq!(conclusion.candles[0], row(5), "rows before the wanted stretch are left out");
-    assert_eq!(book.entries(), [entry(5, 30, DONE)]);
+    assert_eq!(book.entries(), [entry(5, 27, DONE), entry(27, 30, UNVERIFIED)]);
 }
 
 #[test]

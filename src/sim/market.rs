@@ -4,106 +4,15 @@
 //! nothing but the exact sum of its trades. Finished minutes and hours are kept, within bounds.
 //! Knows no venue's formats and no fault but outages, in which nothing trades.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::calendar::{DAY, Frame, HOUR, MINUTE};
+use super::archive::{Archive, Tape};
+use super::bar::Bar;
+use super::calendar::{Frame, MINUTE};
 use super::decimal::AMOUNT_DECIMALS;
 use super::listing::Listing;
 use super::replay::Replay;
 use super::tape::{SECOND_NS, SeededTape, Tick};
-
-/// Minutes of trades, and hours of minute bars, kept per market.
-const KEPT_MINUTES: usize = 128;
-const KEPT_HOURS: usize = 64;
-const KEPT_TOTALS: usize = 20_000;
-
-/// Exact open, high, low, close and sums of some trades.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bar {
-    pub(crate) open: i64,
-    pub(crate) high: i64,
-    pub(crate) low: i64,
-    pub(crate) close: i64,
-    pub(crate) volume: i128,
-    /// Price times amount; its scale is the price's plus the amount's.
-    pub(crate) quote: i128,
-    pub(crate) bought: i128,
-    pub(crate) bought_quote: i128,
-    pub(crate) trades: u64,
-    pub(crate) first_id: u64,
-    pub(crate) last_id: u64,
-}
-
-impl Bar {
-    fn of(tick: &Tick) -> Bar {
-        let volume = i128::from(tick.amount);
-        let quote = i128::from(tick.price) * volume;
-        let taken = i128::from(tick.taker_buys);
-        Bar {
-            open: tick.price,
-            high: tick.price,
-            low: tick.price,
-            close: tick.price,
-            volume,
-            quote,
-            bought: volume * taken,
-            bought_quote: quote * taken,
-            trades: 1,
-            first_id: tick.id,
-            last_id: tick.id,
-        }
-    }
-
-    /// The bar of a quiet bucket.
-    pub(crate) fn flat(price: i64) -> Bar {
-        Bar {
-            open: price,
-            high: price,
-            low: price,
-            close: price,
-            volume: 0,
-            quote: 0,
-            bought: 0,
-            bought_quote: 0,
-            trades: 0,
-            first_id: 0,
-            last_id: 0,
-        }
-    }
-
-    /// The bar with one more trade.
-    pub(crate) fn extended(bar: Option<Bar>, tick: &Tick) -> Bar {
-        bar.map_or(Bar::of(tick), |bar| bar.then(&Bar::of(tick)))
-    }
-
-    fn then(self, later: &Bar) -> Bar {
-        Bar {
-            open: self.open,
-            high: self.high.max(later.high),
-            low: self.low.min(later.low),
-            close: later.close,
-            volume: self.volume + later.volume,
-            quote: self.quote + later.quote,
-            bought: self.bought + later.bought,
-            bought_quote: self.bought_quote + later.bought_quote,
-            trades: self.trades + later.trades,
-            first_id: self.first_id,
-            last_id: later.last_id,
-        }
-    }
-}
-
-fn joined(earlier: Option<Bar>, later: Option<Bar>) -> Option<Bar> {
-    match (earlier, later) {
-        (Some(earlier), Some(later)) => Some(earlier.then(&later)),
-        (earlier, later) => earlier.or(later),
-    }
-}
-
-fn bar_of<'a>(ticks: impl Iterator<Item = &'a Tick>) -> Option<Bar> {
-    ticks.fold(None, |bar, tick| Some(Bar::extended(bar, tick)))
-}
 
 /// One bucket of a market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,28 +27,13 @@ pub(crate) struct Bucket {
     pub(crate) bar: Bar,
 }
 
-#[derive(Debug)]
-enum Tape {
-    Seeded(SeededTape),
-    Replay(Arc<[Tick]>),
-}
-
-#[derive(Debug)]
-struct State {
-    tape: Tape,
-    outages: Vec<(i64, i64)>,
-    minutes: HashMap<i64, Arc<[Tick]>>,
-    hours: HashMap<i64, Arc<[Option<Bar>]>>,
-    totals: HashMap<(i64, i64), Option<Bar>>,
-}
-
 /// One market of one venue.
 #[derive(Debug)]
 pub(crate) struct Market {
     pub(crate) listing: Listing,
     /// Digits after the point of every price in here.
     pub(crate) price_scale: u32,
-    state: Mutex<State>,
+    state: Mutex<Archive>,
 }
 
 impl Market {
@@ -156,9 +50,7 @@ impl Market {
     }
 
     fn new(listing: Listing, tape: Tape) -> Market {
-        let state =
-            State { tape, outages: Vec::new(), minutes: HashMap::new(), hours: HashMap::new(), totals: HashMap::new() };
-        Market { price_scale: listing.decimals, listing, state: Mutex::new(state) }
+        Market { price_scale: listing.decimals, listing, state: Mutex::new(Archive::new(tape)) }
     }
 
     /// Digits after the point of quote sums.
@@ -166,30 +58,19 @@ impl Market {
         self.price_scale + AMOUNT_DECIMALS
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Archive> {
         // A panic while the lock was held leaves caches that are merely incomplete.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From minute `from` to minute `to` nothing trades. Only minutes that nobody has seen may be given.
     pub(crate) fn add_outage(&self, from: i64, to: i64) {
-        let mut state = self.state();
-        match &mut state.tape {
-            Tape::Seeded(tape) => tape.add_outage(from, to),
-            Tape::Replay(ticks) => {
-                let outside = |tick: &&Tick| !(from..to).contains(&(tick.time_ns / (MINUTE * SECOND_NS)));
-                *ticks = ticks.iter().filter(outside).copied().collect();
-            }
-        }
-        state.outages.push((from * MINUTE, to * MINUTE));
-        state.minutes.retain(|minute, _| *minute < from);
-        state.hours.retain(|hour, _| (*hour + HOUR) / MINUTE <= from);
-        state.totals.retain(|(_, end), _| *end / MINUTE <= from);
+        self.state().add_outage(from, to);
     }
 
     /// True when the venue was away during the whole of `[from, to)` (Unix seconds).
     pub(crate) fn is_outage(&self, from: i64, to: i64) -> bool {
-        self.state().outages.iter().any(|outage| outage.0 <= from && to <= outage.1)
+        self.state().is_outage(from, to)
     }
 
     /// The trades with `from_ns <= time < to_ns`.
@@ -272,121 +153,129 @@ impl Market {
     }
 }
 
-impl State {
-    fn minute(&mut self, minute: i64) -> Arc<[Tick]> {
-        match &mut self.tape {
-            Tape::Replay(ticks) => {
-                let at = |minute: i64| ticks.partition_point(|tick| tick.time_ns < minute * MINUTE * SECOND_NS);
-                ticks[at(minute)..at(minute + 1)].into()
-            }
-            Tape::Seeded(tape) => {
-                if let Some(ticks) = self.minutes.get(&minute) {
-                    return ticks.clone();
-                }
-                let ticks: Arc<[Tick]> = tape.make_minute(minute).into();
-                if self.minutes.len() >= KEPT_MINUTES {
-                    self.minutes.clear();
-                }
-                self.minutes.insert(minute, ticks.clone());
-                ticks
-            }
-        }
+#[cfg(test)]
+mod tests {
+    use rust_decimal::Decimal;
+
+    use super::super::calendar::{DAY, HOUR};
+    use super::super::listing::{Venue, listing_of};
+    use super::*;
+
+    const START: i64 = 1_795_132_800; // 2026-11-20T00:00:00Z
+
+    fn market(venue: Venue, symbol: &str) -> Market {
+        Market::seeded(3, listing_of(venue, &symbol.parse().unwrap()), START / MINUTE, 12.0)
     }
 
-    fn count_before(&mut self, time_ns: i64) -> u64 {
-        if let Tape::Replay(ticks) = &self.tape {
-            return ticks.partition_point(|tick| tick.time_ns < time_ns) as u64;
-        }
-        let minute = time_ns.div_euclid(MINUTE * SECOND_NS);
-        let inside = self.minute(minute).partition_point(|tick| tick.time_ns < time_ns) as u64;
-        match &mut self.tape {
-            Tape::Seeded(tape) => tape.before_minute(minute).trades + inside,
-            Tape::Replay(_) => 0,
-        }
+    fn all_day(market: &Market) -> Vec<Tick> {
+        market.ticks(START * SECOND_NS, (START + DAY) * SECOND_NS)
     }
 
-    fn page(&mut self, position: u64, limit: usize, until_ns: i64) -> Vec<Tick> {
-        if let Tape::Replay(ticks) = &self.tape {
-            let from = ticks.len().min(position as usize);
-            return ticks[from..].iter().take(limit).take_while(|tick| tick.time_ns < until_ns).copied().collect();
-        }
-        let until = (until_ns - 1).div_euclid(MINUTE * SECOND_NS) + 1;
-        let Tape::Seeded(tape) = &mut self.tape else { return Vec::new() };
-        let Some(first) = tape.minute_of(position, |counts| counts.trades, until) else { return Vec::new() };
-        let mut found = Vec::with_capacity(limit.min(1_000));
-        for minute in first..until {
-            let ticks = self.minute(minute);
-            let wanted = ticks.iter().filter(|tick| tick.id > position && tick.time_ns < until_ns);
-            found.extend(wanted.take(limit - found.len()).copied());
-            if found.len() >= limit {
-                break;
+    #[test]
+    fn ids_are_dense_times_rise_and_every_way_to_a_trade_finds_the_same_one() {
+        for symbol in ["BTC/USDT", "DOGE/USD", "SOL/USD"] {
+            let ticks = all_day(&market(Venue::Kraken, symbol));
+            // Reached the other way round, from a market that has made nothing yet.
+            let fresh = market(Venue::Kraken, symbol);
+            let until = (START + DAY) * SECOND_NS;
+            let last = fresh.tick_at(ticks.len() as u64 - 1, until);
+            assert_eq!(last.as_ref(), ticks.last(), "{symbol}");
+            assert!(ticks.len() > 20, "{symbol} has {} trades", ticks.len());
+            assert_eq!(fresh.tick_at(ticks.len() as u64, until), None);
+            assert_eq!(fresh.page(0, usize::MAX, until), ticks);
+            for (position, pair) in ticks.windows(2).enumerate() {
+                assert_eq!((pair[0].id, pair[1].id), (position as u64 + 1, position as u64 + 2));
+                assert!(pair[0].time_ns < pair[1].time_ns);
+                assert!(pair[1].order_id - pair[0].order_id <= 1);
+                assert_eq!(fresh.count_before(pair[1].time_ns), position as u64 + 1);
             }
         }
-        found
     }
 
-    fn bar(&mut self, from: i64, to: i64, until_ns: i64) -> Option<Bar> {
-        // Whole seconds are finished up to here; what follows is summed trade by trade.
-        let finished = to.min(until_ns.div_euclid(SECOND_NS));
-        let (mut at, mut sum) = (from, None);
-        while at < finished {
-            let step = [DAY, HOUR, MINUTE]
-                .into_iter()
-                .find(|step| at.rem_euclid(*step) == 0 && at + step <= finished)
-                .unwrap_or((MINUTE - at.rem_euclid(MINUTE)).min(finished - at));
-            let part = match step {
-                DAY | HOUR => self.total(at, step),
-                MINUTE => self.minute_bar(at),
-                _ => self.some_ticks(at * SECOND_NS, (at + step) * SECOND_NS),
-            };
-            sum = joined(sum, part);
-            at += step;
+    #[test]
+    fn bursts_share_a_microsecond_and_some_of_them_are_one_order() {
+        let market = market(Venue::Binance, "BTC/USDT");
+        let ticks = all_day(&market);
+        let same = |a: &Tick, b: &Tick| a.time_ns / 1_000 == b.time_ns / 1_000;
+        let bursts = ticks.windows(2).filter(|pair| same(&pair[0], &pair[1])).count();
+        let merged: Vec<_> = ticks.windows(2).filter(|pair| pair[0].order_id == pair[1].order_id).collect();
+        assert!(bursts > 100 && merged.len() > 50 && merged.len() < bursts, "{bursts} {}", merged.len());
+        for pair in merged {
+            assert!(same(&pair[0], &pair[1]) && pair[0].price == pair[1].price);
+            let until = (START + DAY) * SECOND_NS;
+            let first = ticks.iter().position(|tick| tick.order_id == pair[0].order_id).unwrap() as u64;
+            assert_eq!(market.position_of_order(pair[0].order_id, until), Some(first));
         }
-        let rest = self.some_ticks(at * SECOND_NS, until_ns.min(to * SECOND_NS));
-        joined(sum, rest)
     }
 
-    fn some_ticks(&mut self, from_ns: i64, to_ns: i64) -> Option<Bar> {
-        if from_ns >= to_ns {
-            return None;
-        }
-        let ticks = self.minute(from_ns.div_euclid(MINUTE * SECOND_NS));
-        bar_of(ticks.iter().filter(|tick| from_ns <= tick.time_ns && tick.time_ns < to_ns))
+    /// The bar of some trades, one by one, in another arithmetic.
+    fn by_hand(market: &Market, ticks: &[Tick]) -> Option<(Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, u64)> {
+        let price = |tick: &Tick| Decimal::new(tick.price, market.price_scale);
+        let amount = |tick: &Tick| Decimal::new(tick.amount, AMOUNT_DECIMALS);
+        Some((
+            price(ticks.first()?),
+            ticks.iter().map(price).max()?,
+            ticks.iter().map(price).min()?,
+            price(ticks.last()?),
+            ticks.iter().map(amount).sum(),
+            ticks.iter().map(|tick| price(tick) * amount(tick)).sum(),
+            ticks.len() as u64,
+        ))
     }
 
-    fn minute_bar(&mut self, at: i64) -> Option<Bar> {
-        let hour = at - at.rem_euclid(HOUR);
-        self.hour(hour)[((at - hour) / MINUTE) as usize]
+    #[test]
+    fn every_bar_is_the_exact_sum_of_its_trades() {
+        let market = market(Venue::Binance, "ETH/USDT");
+        let ticks = all_day(&market);
+        let now_ns = (START + 20 * HOUR + 1_234) * SECOND_NS + 567_890_123;
+        let mut checked = 0;
+        for length in [1, 60, 180, 900, HOUR, 4 * HOUR, DAY] {
+            let buckets = if length == 1 { 36_000..36_600 } else { 0..DAY / length };
+            for index in buckets {
+                let from = START + index * length;
+                let inside = |tick: &&Tick| {
+                    from * SECOND_NS <= tick.time_ns
+                        && tick.time_ns < (from + length) * SECOND_NS
+                        && tick.time_ns < now_ns
+                };
+                let expected: Vec<Tick> = ticks.iter().filter(inside).copied().collect();
+                let price = |value: i64| Decimal::new(value, market.price_scale);
+                let bar = market.bar(from, from + length, now_ns).map(|bar| {
+                    let volume = Decimal::from_i128_with_scale(bar.volume, AMOUNT_DECIMALS);
+                    let quote = Decimal::from_i128_with_scale(bar.quote, market.quote_scale());
+                    (price(bar.open), price(bar.high), price(bar.low), price(bar.close), volume, quote, bar.trades)
+                });
+                assert_eq!(bar, by_hand(&market, &expected), "{length} s from {from}");
+                checked += usize::from(bar.is_some());
+            }
+        }
+        assert!(checked > 1_000, "{checked}");
     }
 
-    /// The minute bars of an hour, remembered.
-    fn hour(&mut self, hour: i64) -> Arc<[Option<Bar>]> {
-        if let Some(bars) = self.hours.get(&hour) {
-            return bars.clone();
-        }
-        let bars: Arc<[Option<Bar>]> = (0..60).map(|n| bar_of(self.minute(hour / MINUTE + n).iter())).collect();
-        if self.hours.len() >= KEPT_HOURS {
-            self.hours.clear();
-        }
-        self.hours.insert(hour, bars.clone());
-        bars
+    #[test]
+    fn equities_trade_in_new_york_sessions_only() {
+        let market = market(Venue::Yahoo, "AAPL");
+        let ticks = all_day(&market);
+        let (first, last) = (ticks.first().unwrap().time_ns, ticks.last().unwrap().time_ns);
+        let (opens, closes) = (START + 52_200, START + 75_600); // 14:30 and 21:00 UTC
+        assert!(opens * SECOND_NS <= first && last < closes * SECOND_NS);
+        assert!(first < (opens + 1_800) * SECOND_NS && last > (closes - 1_800) * SECOND_NS);
+        let saturday = market.ticks((START + DAY) * SECOND_NS, (START + 2 * DAY) * SECOND_NS);
+        assert_eq!(saturday, []);
     }
 
-    /// A whole hour or day, remembered.
-    fn total(&mut self, at: i64, length: i64) -> Option<Bar> {
-        let key = (at, at + length);
-        if let Some(bar) = self.totals.get(&key) {
-            return *bar;
-        }
-        let bar = if length == DAY {
-            (0..24).fold(None, |sum, hour| joined(sum, self.total(at + hour * HOUR, HOUR)))
-        } else {
-            self.hour(at).iter().fold(None, |sum, bar| joined(sum, *bar))
-        };
-        if self.totals.len() >= KEPT_TOTALS {
-            self.totals.clear();
-        }
-        self.totals.insert(key, bar);
-        bar
+    #[test]
+    fn in_an_outage_nothing_trades_and_ids_stay_dense() {
+        let market = market(Venue::Kraken, "BTC/USD");
+        let before = market.ticks(START * SECOND_NS, (START + HOUR) * SECOND_NS);
+        let minute = START / MINUTE;
+        market.add_outage(minute + 60, minute + 90);
+        assert_eq!(market.ticks(START * SECOND_NS, (START + HOUR) * SECOND_NS), before);
+        assert_eq!(market.ticks((START + HOUR) * SECOND_NS, (START + 90 * MINUTE) * SECOND_NS), []);
+        let after = market.ticks((START + 90 * MINUTE) * SECOND_NS, (START + DAY) * SECOND_NS);
+        assert_eq!(after[0].id, before.len() as u64 + 1);
+        let frame = Frame::every(MINUTE);
+        assert_eq!(market.bucket(frame, START + 70 * MINUTE, i64::MAX / 2), None);
+        assert!(market.bucket(Frame::every(HOUR), START + HOUR, (START + 3 * HOUR) * SECOND_NS).is_some());
     }
 }

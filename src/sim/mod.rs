@@ -7,6 +7,8 @@
 //! the seed, the fault script and the requests. Shares neither parser nor calendar nor aggregator
 //! with the product, because a shared mistake would hide itself.
 
+mod archive;
+mod bar;
 mod binance;
 mod calendar;
 mod decimal;

@@ -160,18 +160,19 @@ async fn deliver(reply: SimReply, simulator: &Simulator) -> Result<Response<SimB
         response = response.header(name.as_str(), value.as_str());
     }
     let is_cut = sent < reply.body.len();
-    response.body(SimBody { data: Some(reply.body.slice(..sent)), is_cut }).map_err(|_| Refused)
+    response.body(SimBody { data: Some(reply.body.slice(..sent)), is_cut, has_paused: false }).map_err(|_| Refused)
 }
 
 /// A body that may break off before its announced end.
 struct SimBody {
     data: Option<Bytes>,
     is_cut: bool,
+    has_paused: bool,
 }
 
 impl SimBody {
     fn whole(data: Bytes) -> SimBody {
-        SimBody { data: Some(data), is_cut: false }
+        SimBody { data: Some(data), is_cut: false, has_paused: false }
     }
 }
 
@@ -179,9 +180,15 @@ impl Body for SimBody {
     type Data = Bytes;
     type Error = Refused;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refused>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refused>>> {
         match self.data.take().filter(|data| !data.is_empty()) {
             Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            None if self.is_cut && !self.has_paused => {
+                // hyper writes what it has when a body pauses, and nothing when it fails at once.
+                self.has_paused = true;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             None if self.is_cut => Poll::Ready(Some(Err(Refused))),
             None => Poll::Ready(None),
         }

@@ -209,6 +209,8 @@ impl SimSocket {
             return;
         }
         let now_ns = clock_ns + self.world.skew_ns(self.venue, clock_ns);
+        // What is due comes before answers: a greeting precedes everything.
+        self.session.wake(now_ns, &mut self.out);
         let inbound = std::mem::take(&mut *self.inbox.queue.lock().unwrap_or_else(PoisonError::into_inner));
         for inbound in inbound {
             match inbound {
@@ -216,7 +218,6 @@ impl SimSocket {
                 Inbound::Pong => self.session.pong(now_ns),
             }
         }
-        self.session.wake(now_ns, &mut self.out);
         while let Some(outgoing) = self.out.queue.pop_front() {
             let before = self.ready.len();
             self.pass(outgoing, clock_ns);

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use crate::market::Symbol;
 
+use super::super::bar::Bar;
 use super::super::calendar::DAY;
 use super::super::decimal::{AMOUNT_DECIMALS, Fixed, fixed, quotient};
 use super::super::fault::FaultKind;
 use super::super::http::{SimReply, SimRequest, Target, joined, quoted};
 use super::super::limits::{BINANCE_WEIGHT, Weighed};
 use super::super::listing::Venue;
-use super::super::market::{Bar, Market};
+use super::super::market::Market;
 use super::super::tape::{SECOND_NS, Tick};
 use super::super::world::World;
 

@@ -8,13 +8,14 @@ use serde_json::Value;
 
 use crate::market::Symbol;
 
+use super::super::bar::Bar;
 use super::super::calendar::Frame;
 use super::super::decimal::{AMOUNT_DECIMALS, fixed};
 use super::super::dice::Dice;
 use super::super::feed::Feed;
 use super::super::http::quoted;
 use super::super::listing::Venue;
-use super::super::market::{Bar, Bucket, Market};
+use super::super::market::{Bucket, Market};
 use super::super::socket::{Outbox, Session};
 use super::super::tape::{SECOND_NS, Tick};
 use super::super::world::World;
@@ -37,7 +38,7 @@ struct Subscription {
 }
 
 enum Channel {
-    Kline(Kline),
+    Kline(Box<Kline>),
     AggTrade,
     Trade,
 }
@@ -123,7 +124,7 @@ impl BinanceSession {
                 let next = frame.next(open);
                 let bar = market.bar(open, next, now_ns + 1);
                 let period_ns = if interval == "1s" { SECOND_NS } else { 2 * SECOND_NS };
-                Channel::Kline(Kline { interval: interval.to_owned(), frame, open, next, bar, period_ns })
+                Channel::Kline(Box::new(Kline { interval: interval.to_owned(), frame, open, next, bar, period_ns }))
             }
         };
         Some((Feed::after(market, now_ns), channel))

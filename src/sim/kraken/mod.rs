@@ -1,5 +1,6 @@
 //! Kraken spot: REST `/0/public` and WebSocket v2, as the venue writes them.
 
+mod control;
 mod rest;
 mod stream;
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use crate::market::Symbol;
 
+use super::super::bar::Bar;
 use super::super::calendar::{DAY, Frame};
 use super::super::decimal::{AMOUNT_DECIMALS, fixed, quotient};
 use super::super::fault::FaultKind;
 use super::super::http::{SimReply, SimRequest, Target, joined, quoted, rfc3339};
 use super::super::listing::Venue;
-use super::super::market::{Bar, Market};
+use super::super::market::Market;
 use super::super::tape::SECOND_NS;
 use super::super::world::World;
 use super::frame_of_interval;

@@ -1,12 +1,13 @@
 //! `GET /v8/finance/chart/{symbol}`.
 
+use super::super::bar::Bar;
 use super::super::calendar::{DAY, Frame, HOUR};
 use super::super::decimal::AMOUNT_DECIMALS;
 use super::super::dice::Dice;
 use super::super::fault::FaultKind;
 use super::super::http::{SimReply, Target};
 use super::super::listing::Kind;
-use super::super::market::{Bar, Bucket, Market};
+use super::super::market::{Bucket, Market};
 use super::super::tape::SECOND_NS;
 use super::super::world::World;
 use super::{failure, frame, meta};

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{CandleQuery, Coverage, LedgerEntry, SeriesId, SeriesRow, Store, StoreError, SymbolRow};
 use crate::market::ledger::complete;
-use crate::market::{Anchors, Grid, Span, SpanSet, Symbol, Timeframe};
+use crate::market::{Grid, Span, SpanSet, Symbol, Timeframe};
 
 /// What is held of one wanted series.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,7 +90,7 @@ async fn take(
 /// The grid of a symbol's series: the epoch's until the venue has said otherwise.
 pub fn grid_of(symbol: &SymbolRow, timeframe: Timeframe) -> Grid {
     let anchors = symbol.anchors.as_ref().and_then(|anchors| anchors.to_anchors());
-    Grid::new(timeframe, anchors.unwrap_or_else(Anchors::default))
+    Grid::new(timeframe, anchors.unwrap_or_default())
 }
 
 fn wanted_span(grid: &Grid, backfill_from: DateTime<Utc>, now: DateTime<Utc>) -> Span {

@@ -1,13 +1,13 @@
 //! Candles of one transaction: judged against the stored rows, numbered, and written in bulk.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use super::super::precedence::{Verdict, judge};
 use super::super::rows::FLAG_OUT_OF_RANGE;
-use super::super::{CandleSource, Revision, SeriesOutcome, StoredCandle};
+use super::super::{CandleSource, Revision, SeriesChange, SeriesOutcome, StoredCandle};
 use super::error::Fault;
 use super::records::{CandleRecord, FormingRecord, RevisionRecord, check, micros, trade_count};
 use super::schema::{candle_revisions, candles, forming_candles};
@@ -19,6 +19,8 @@ pub(super) struct SeriesHead {
     pub observed_until: Option<i64>,
     pub last_sequence: i64,
     pub candle_source: CandleSource,
+    /// Open time of its forming bar. While there is one, no final candle is as new.
+    pub forming: Option<i64>,
 }
 
 /// Rows to be written together: few statements, however many series they belong to.
@@ -29,12 +31,17 @@ pub(super) struct CandleBatch {
     revisions: Vec<RevisionRecord>,
     forming: Vec<FormingRecord>,
     series: HashSet<i64>,
+    /// Stored rows that small changes will meet, by series and open time.
+    looked_up: HashMap<(i64, i64), CandleRecord>,
 }
 
 /// Rows read at once when a change is compared with what is stored.
 const COMPARED_AT_ONCE: usize = 4096;
-/// Up to so many rows are looked up one by one: they may lie far apart.
-const LOOKED_UP_SINGLY: usize = 4;
+/// Changes of up to so many rows are looked up by their open times, many series in one statement:
+/// at the end of a minute every series has one.
+const SMALL_CHANGE: usize = 4;
+/// Keys named in one statement.
+pub(super) const KEYS_AT_ONCE: usize = 500;
 
 /// Writes rows in statements of fixed sizes, so that each is prepared once and then only bound.
 /// 128 rows of the widest table stay far below SQLite's 32,766 bound values.
@@ -58,6 +65,34 @@ macro_rules! write_rows {
 }
 
 impl CandleBatch {
+    /// An empty batch that knows what the small ones among `changes` will meet.
+    pub(super) fn for_changes(
+        connection: &mut SqliteConnection,
+        changes: &[SeriesChange],
+    ) -> Result<CandleBatch, Fault> {
+        let mut series_at = BTreeMap::<i64, Vec<i64>>::new();
+        for change in changes.iter().filter(|change| change.candles.len() <= SMALL_CHANGE) {
+            for new in &change.candles {
+                series_at.entry(micros(new.candle.open_time)).or_default().push(change.series.0);
+            }
+        }
+        let mut batch = CandleBatch::default();
+        for (open_time, series) in series_at {
+            for ids in series.chunks(KEYS_AT_ONCE) {
+                let rows: Vec<CandleRecord> = match ids {
+                    [id] => candles::table.find((*id, open_time)).select(CandleRecord::as_select()).load(connection)?,
+                    ids => candles::table
+                        .filter(candles::series_id.eq_any(ids))
+                        .filter(candles::open_time.eq(open_time))
+                        .select(CandleRecord::as_select())
+                        .load(connection)?,
+                };
+                batch.looked_up.extend(rows.into_iter().map(|row| ((row.series_id, open_time), row)));
+            }
+        }
+        Ok(batch)
+    }
+
     /// Adds a series' final candles. Numbers them in order of time after `head.last_sequence`.
     pub(super) fn add(
         &mut self,
@@ -66,11 +101,12 @@ impl CandleBatch {
         finals: &[FinalCandle],
         now: i64,
     ) -> Result<SeriesOutcome, Fault> {
-        if !self.series.insert(head.id) {
+        let is_first = self.series.insert(head.id);
+        if !is_first {
             // The series was named before: what it said is on its way and must be seen.
             self.flush(connection)?;
-            self.series.insert(head.id);
         }
+        let is_looked_up = is_first && finals.len() <= SMALL_CHANGE;
         let mut finals: Vec<&FinalCandle> = finals.iter().collect();
         finals.sort_by_key(|new| new.candle.open_time); // stable: the last of equals stays last
         finals.dedup_by(|later, earlier| {
@@ -82,7 +118,13 @@ impl CandleBatch {
         });
         let mut outcome = SeriesOutcome::default();
         for part in finals.chunks(COMPARED_AT_ONCE) {
-            let mut stored = stored_among(connection, head.id, part)?.into_iter().peekable();
+            let stored = if is_looked_up {
+                let keys = part.iter().map(|new| (head.id, micros(new.candle.open_time)));
+                keys.filter_map(|key| self.looked_up.remove(&key)).collect()
+            } else {
+                stored_among(connection, head.id, part)?
+            };
+            let mut stored = stored.into_iter().peekable();
             for &new in part {
                 check(&new.candle)?;
                 let open_time = micros(new.candle.open_time);
@@ -131,30 +173,32 @@ impl CandleBatch {
     pub(super) fn add_forming(
         &mut self,
         connection: &mut SqliteConnection,
-        head: &SeriesHead,
+        head: &mut SeriesHead,
         newest_final: Option<i64>,
         forming: Option<&Candle>,
         now: i64,
     ) -> Result<(), Fault> {
-        if let Some(newest_final) = newest_final {
-            diesel::delete(
-                forming_candles::table
-                    .filter(forming_candles::series_id.eq(head.id))
-                    .filter(forming_candles::open_time.le(newest_final)),
-            )
-            .execute(connection)?;
+        let held = head.forming;
+        let is_settled = held.is_some_and(|held| newest_final.is_some_and(|newest| newest >= held));
+        if is_settled {
+            head.forming = None;
         }
-        let Some(forming) = forming else { return Ok(()) };
-        let record = FormingRecord::new(head.id, forming, now)?;
-        let is_settled = newest_final.is_some_and(|newest| newest >= record.open_time) || {
-            let later = candles::table
-                .filter(candles::series_id.eq(head.id))
-                .filter(candles::open_time.ge(record.open_time))
-                .select(candles::open_time);
-            later.first::<i64>(connection).optional()?.is_some()
-        };
-        if !is_settled {
-            self.forming.push(record);
+        if let Some(forming) = forming {
+            let record = FormingRecord::new(head.id, forming, now)?;
+            let is_news = newest_final.is_none_or(|newest| newest < record.open_time)
+                && match held {
+                    // A frame that comes late never puts an older bucket in place of a newer one.
+                    Some(held) => held <= record.open_time,
+                    None => is_newer_than_stored(connection, head.id, record.open_time)?,
+                };
+            if is_news {
+                head.forming = Some(record.open_time);
+                self.forming.push(record);
+                return Ok(());
+            }
+        }
+        if is_settled {
+            diesel::delete(forming_candles::table.find(head.id)).execute(connection)?;
         }
         Ok(())
     }
@@ -164,19 +208,22 @@ impl CandleBatch {
         write_rows!(connection, &self.inserted, diesel::insert_into(candles::table));
         write_rows!(connection, &self.replaced, diesel::replace_into(candles::table));
         write_rows!(connection, &self.revisions, diesel::insert_into(candle_revisions::table));
-        for forming in &self.forming {
-            // A frame that comes late never puts an older bucket in place of a newer one.
-            let newer = forming_candles::table
-                .filter(forming_candles::series_id.eq(forming.series_id))
-                .filter(forming_candles::open_time.gt(forming.open_time))
-                .select(forming_candles::series_id);
-            if newer.first::<i64>(connection).optional()?.is_none() {
-                diesel::replace_into(forming_candles::table).values(forming).execute(connection)?;
-            }
-        }
-        *self = CandleBatch::default();
+        write_rows!(connection, &self.forming, diesel::replace_into(forming_candles::table));
+        self.inserted.clear();
+        self.replaced.clear();
+        self.revisions.clear();
+        self.forming.clear();
         Ok(())
     }
+}
+
+/// True when no final candle of the series is as new.
+fn is_newer_than_stored(connection: &mut SqliteConnection, series: i64, open_time: i64) -> Result<bool, Fault> {
+    let as_new = candles::table
+        .filter(candles::series_id.eq(series))
+        .filter(candles::open_time.ge(open_time))
+        .select(candles::open_time);
+    Ok(as_new.first::<i64>(connection).optional()?.is_none())
 }
 
 /// The stored rows that share an open time with `finals` (sorted), and perhaps others between them.
@@ -186,18 +233,6 @@ fn stored_among(
     finals: &[&FinalCandle],
 ) -> Result<Vec<CandleRecord>, Fault> {
     let (Some(first), Some(last)) = (finals.first(), finals.last()) else { return Ok(Vec::new()) };
-    if finals.len() <= LOOKED_UP_SINGLY {
-        let mut rows = Vec::new();
-        for new in finals {
-            let row = candles::table
-                .find((series, micros(new.candle.open_time)))
-                .select(CandleRecord::as_select())
-                .first(connection)
-                .optional()?;
-            rows.extend(row);
-        }
-        return Ok(rows);
-    }
     let rows = candles::table
         .filter(candles::series_id.eq(series))
         .filter(candles::open_time.ge(micros(first.candle.open_time)))

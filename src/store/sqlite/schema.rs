@@ -183,4 +183,5 @@ diesel::table! {
 
 diesel::joinable!(symbols -> exchanges (exchange_id));
 diesel::joinable!(series -> symbols (symbol_id));
-diesel::allow_tables_to_appear_in_same_query!(exchanges, symbols, series);
+diesel::joinable!(forming_candles -> series (series_id));
+diesel::allow_tables_to_appear_in_same_query!(exchanges, symbols, series, forming_candles);

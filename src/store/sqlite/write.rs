@@ -6,10 +6,10 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use super::super::{LedgerEntry, SeriesChange, SeriesOutcome, WriteBatch};
-use super::candles::{CandleBatch, SeriesHead};
+use super::candles::{CandleBatch, KEYS_AT_ONCE, SeriesHead};
 use super::error::Fault;
 use super::records::{CoverageRecord, micros};
-use super::schema::{coverage, series, symbols};
+use super::schema::{coverage, forming_candles, series, symbols};
 use super::settings::candle_source_of;
 use super::trades;
 use crate::market::Span;
@@ -22,7 +22,7 @@ pub(super) fn write(
     now: i64,
 ) -> Result<Vec<SeriesOutcome>, Fault> {
     let mut heads = read_heads(connection, &batch.series)?;
-    let mut candles = CandleBatch::default();
+    let mut candles = CandleBatch::for_changes(connection, &batch.series)?;
     let mut outcomes = Vec::with_capacity(batch.series.len());
     for change in &batch.series {
         let id = change.series.0;
@@ -51,21 +51,24 @@ pub(super) fn write(
 
 fn read_heads(connection: &mut SqliteConnection, changes: &[SeriesChange]) -> Result<HashMap<i64, SeriesHead>, Fault> {
     let mut heads = HashMap::with_capacity(changes.len());
-    for change in changes {
-        let id = change.series.0;
-        if heads.contains_key(&id) {
-            continue;
-        }
-        let found = series::table
+    let ids: Vec<i64> = changes.iter().map(|change| change.series.0).collect();
+    for ids in ids.chunks(KEYS_AT_ONCE) {
+        let rows = series::table
             .inner_join(symbols::table)
-            .filter(series::id.eq(id))
-            .select((series::observed_until, series::last_sequence, symbols::candle_source))
-            .first::<(Option<i64>, i64, String)>(connection)
-            .optional()?;
-        if let Some((observed_until, last_sequence, source)) = found {
+            .left_join(forming_candles::table)
+            .filter(series::id.eq_any(ids))
+            .select((
+                series::id,
+                series::observed_until,
+                series::last_sequence,
+                symbols::candle_source,
+                forming_candles::open_time.nullable(),
+            ))
+            .load::<(i64, Option<i64>, i64, String, Option<i64>)>(connection)?;
+        heads.extend(rows.into_iter().map(|(id, observed_until, last_sequence, source, forming)| {
             let candle_source = candle_source_of(&source);
-            heads.insert(id, SeriesHead { id, observed_until, last_sequence, candle_source });
-        }
+            (id, SeriesHead { id, observed_until, last_sequence, candle_source, forming })
+        }));
     }
     Ok(heads)
 }

@@ -1,11 +1,11 @@
 //! `candlewick exchanges`: what each venue can do, from its capabilities.
 
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::Table;
 use serde::Serialize;
 
-use super::{Failure, lines};
+use super::{Failure, lines, listing};
 use crate::config::format_duration;
 use crate::exchange::registry::EXCHANGES;
 use crate::exchange::{Capabilities, Depth, QuietPolicy};
@@ -30,7 +30,7 @@ enum Format {
 /// Only those of stdout.
 pub fn run(args: Args) -> Result<(), Failure> {
     let stdout = io::stdout();
-    let width = if stdout.is_terminal() { crossterm::terminal::size().ok().map(|(columns, _)| columns) } else { None };
+    let width = listing::terminal_width();
     let mut out = BufWriter::new(stdout.lock());
     let venues = EXCHANGES.iter().map(|row| Venue::of(row.capabilities));
     match args.format {
@@ -115,11 +115,7 @@ fn depth(capabilities: &Capabilities) -> String {
 
 /// The table, as wide as the terminal; without one as wide as its contents.
 fn table(venues: impl Iterator<Item = Venue>, width: Option<u16>) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    if let Some(width) = width {
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    }
+    let mut table = listing::table(width);
     table.set_header([
         "id",
         "name",

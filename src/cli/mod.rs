@@ -5,17 +5,24 @@
 
 pub mod aggregate;
 pub mod backfill;
+pub mod candles;
+pub mod config;
 pub mod database;
 pub mod decode;
 pub mod demo;
 pub mod exchanges;
 pub mod failure;
+pub mod gaps;
 pub mod lines;
+pub mod listing;
 pub mod live_view;
+pub mod migrate;
 pub mod run;
 pub mod shortfall;
 pub mod sim;
+pub mod status;
 pub mod stop;
+pub mod symbols;
 pub mod when;
 
 use std::process::ExitCode;
@@ -50,6 +57,18 @@ enum Command {
     Aggregate(aggregate::Args),
     /// Show what each exchange can do.
     Exchanges(exchanges::Args),
+    /// Say what to collect.
+    Symbols(symbols::Args),
+    /// Print candles of a symbol, in any timeframe that what is stored adds up to.
+    Candles(candles::Args),
+    /// Show what is missing, since when and why, and prove that nothing else is.
+    Gaps(gaps::Args),
+    /// Show what the collector last said of itself.
+    Status(status::Args),
+    /// Create the database, or bring its schema up to date.
+    Migrate,
+    /// Look at the configuration.
+    Config(config::Args),
 }
 
 /// Reads the process's arguments, runs the subcommand and gives the exit code. Usage errors that
@@ -64,6 +83,12 @@ pub fn run() -> ExitCode {
         Command::Decode(args) => decode::run(args),
         Command::Aggregate(args) => aggregate::run(args),
         Command::Exchanges(args) => exchanges::run(args),
+        Command::Symbols(args) => symbols::run(args, &database),
+        Command::Candles(args) => candles::run(args, &database),
+        Command::Gaps(args) => gaps::run(args, &database),
+        Command::Status(args) => status::run(args, &database),
+        Command::Migrate => migrate::run(&database),
+        Command::Config(args) => config::run(args, &database),
     };
     outcome.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }

@@ -214,11 +214,33 @@ pub async fn open(url: &str, access: Access) -> Result<Arc<dyn Store>, StoreErro
 /// # Errors
 /// Those of [`open`].
 pub async fn open_with_clock(url: &str, access: Access, clock: Clock) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(open_backend(url, access, clock).await?))
+}
+
+async fn open_backend(url: &str, access: Access, clock: Clock) -> Result<sqlite::SqliteStore, StoreError> {
     match url.split_once("://").map(|(scheme, _)| scheme) {
-        None | Some("sqlite") => Ok(Arc::new(sqlite::SqliteStore::open(url, access, clock).await?)),
+        None | Some("sqlite") => sqlite::SqliteStore::open(url, access, clock).await,
         Some("postgres" | "postgresql") => Err(sqlite::url_fault(url, "PostgreSQL is not supported in this version")),
         Some(_) => Err(sqlite::url_fault(url, "unknown scheme")),
     }
+}
+
+/// What [`migrate`] found and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrated {
+    /// The schema's version now.
+    pub version: String,
+    /// Versions applied, oldest first; empty when it was up to date.
+    pub applied: Vec<String>,
+}
+
+/// Creates the database where it is absent and brings its schema up to date.
+///
+/// # Errors
+/// Those of [`open`].
+pub async fn migrate(url: &str) -> Result<Migrated, StoreError> {
+    let store = open_backend(url, Access::Create, Clock::system()).await?;
+    Ok(Migrated { version: store.schema_version()?, applied: store.applied_migrations().to_vec() })
 }
 
 /// Held while a collector (or a command that writes data) works on a database; released on drop.

@@ -158,10 +158,15 @@ fn pending(connection: &mut SqliteConnection) -> Result<Vec<String>, Fault> {
     };
     let known = known_versions()?;
     if let Some(found) = applied.iter().rev().find(|version| !known.contains(version)) {
-        let known = known.last().cloned().unwrap_or_default();
+        let known = newest_version()?;
         return Err(StoreError::NewerSchema { found: found.clone(), known }.into());
     }
     Ok(known.into_iter().filter(|version| !applied.contains(version)).collect())
+}
+
+/// Version of the newest embedded migration.
+pub(super) fn newest_version() -> Result<String, Fault> {
+    Ok(known_versions()?.pop().unwrap_or_default())
 }
 
 fn known_versions() -> Result<Vec<String>, Fault> {

@@ -101,6 +101,14 @@ impl SqliteStore {
         &self.applied
     }
 
+    /// The schema's version: opening has brought it to the newest one known.
+    ///
+    /// # Errors
+    /// When the migrations inside this program cannot be read.
+    pub fn schema_version(&self) -> Result<String, StoreError> {
+        connection::newest_version().map_err(|fault| fault.into_store_error(&self.url))
+    }
+
     fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }

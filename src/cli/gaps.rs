@@ -1,0 +1,278 @@
+//! `candlewick gaps`: what is wanted and not held, since when and why; with `--verify` the proof
+//! that nothing else is.
+//!
+//! Reads only. A gap is no failure: the collector knows of it and works on it. A violation is one:
+//! the ledger does not say what is there.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use super::Failure;
+use super::database::{DatabaseArgs, block_on};
+use super::lines::Time;
+use super::listing::{self, Format, Row, count, say};
+use crate::clock::Clock;
+use crate::exchange::{QuietPolicy, registry};
+use crate::market::{Grid, Span, Symbol, Timeframe};
+use crate::store::inventory::{self, Absence, SeriesInventory, Violation, grid_of};
+use crate::store::reader::Reader;
+use crate::store::{Access, CandleQuery, CandleSource, Coverage, LedgerEntry, SeriesRow, Store, SymbolRow};
+
+/// Arguments of `gaps`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only this exchange.
+    exchange: Option<String>,
+    /// Only this symbol of it.
+    symbol: Option<String>,
+    /// Compare the ledger of every series with what is stored; exit code 1 when they disagree.
+    #[arg(long)]
+    verify: bool,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// How long after its close a bucket may take to be read before it counts as lagging: the
+/// exchange's own settling time and this much for the way.
+const ON_THE_WAY: TimeDelta = TimeDelta::seconds(30);
+
+/// Prints the gaps.
+///
+/// # Errors
+/// Usage for names that are not kept; failed when the database cannot be read or the ledger is
+/// violated.
+pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
+    block_on(async {
+        let store = database.open(Access::ReadOnly).await?;
+        let symbols = chosen(&args, &store).await?;
+        let now = Clock::system().now();
+        let inventories =
+            inventory::inventory(&*store, now, |row| symbols.iter().any(|symbol| symbol.id == row.id)).await?;
+        let mut lines = Vec::new();
+        for (symbol, series) in pairs(&symbols, &inventories) {
+            lines.extend(gaps_of(symbol, series, now));
+        }
+        let gaps = lines.len();
+        let mut checked = 0;
+        if args.verify {
+            for symbol in &symbols {
+                for series in store.series_of(symbol.id).await? {
+                    checked += 1;
+                    lines.extend(violations_of(&*store, symbol, &series).await?);
+                }
+            }
+        }
+        let violations = lines.len() - gaps;
+        summarise(&inventories, &lines[..gaps]);
+        listing::print(args.format, lines)?;
+        let checked = count(checked, "series");
+        if violations > 0 {
+            let violations = count(violations as u64, "violation");
+            return Err(Failure::Failed(anyhow::anyhow!("{violations} of the ledger in {checked}")));
+        }
+        if args.verify {
+            say(format_args!("verified: the ledger of {checked} agrees with what is stored"));
+        }
+        Ok(())
+    })
+}
+
+/// The symbols asked for.
+async fn chosen(args: &Args, store: &Arc<dyn Store>) -> Result<Vec<SymbolRow>, Failure> {
+    let mut symbols = store.symbols().await?;
+    match (&args.exchange, &args.symbol) {
+        (Some(exchange), Some(symbol)) => Ok(vec![Reader::new(store.clone()).find(exchange, symbol).await?]),
+        (Some(exchange), None) => {
+            if !symbols.iter().any(|row| row.exchange == *exchange) {
+                // The same words as for a symbol, with what is kept.
+                let unknown = Reader::new(store.clone()).find(exchange, "").await;
+                return Err(unknown.err().map_or_else(|| Failure::usage("nothing is kept"), Failure::from));
+            }
+            symbols.retain(|row| row.exchange == *exchange);
+            Ok(symbols)
+        }
+        (None, _) => Ok(symbols),
+    }
+}
+
+fn pairs<'a>(
+    symbols: &'a [SymbolRow],
+    inventories: &'a [SeriesInventory],
+) -> impl Iterator<Item = (&'a SymbolRow, &'a SeriesInventory)> {
+    inventories.iter().filter_map(|series| {
+        let is_its = |row: &&SymbolRow| row.exchange == series.exchange && row.symbol == series.symbol;
+        symbols.iter().find(is_its).map(|symbol| (symbol, series))
+    })
+}
+
+/// What is missing of a series: the gaps its ledger knows, and what nobody has looked at yet.
+fn gaps_of(symbol: &SymbolRow, series: &SeriesInventory, now: DateTime<Utc>) -> Vec<Line> {
+    let grid = grid_of(symbol, series.timeframe);
+    let line = |span, state, reason: &str| Line {
+        reason: reason.to_owned(),
+        ..Line::new(symbol, series.timeframe, state, Some(span), grid.count(span))
+    };
+    let mut lines: Vec<Line> = series
+        .gaps
+        .iter()
+        .filter_map(|LedgerEntry { span, coverage }| match coverage {
+            Coverage::Complete { .. } => None,
+            Coverage::Unavailable { reason } => Some(line(*span, State::Unavailable, reason)),
+            Coverage::Missing { reason, attempts, next_attempt_at } => Some(Line {
+                attempts: Some(*attempts),
+                next_attempt_at: next_attempt_at.map(Time),
+                ..line(*span, State::Missing, reason)
+            }),
+        })
+        .collect();
+    if let Some(lag) = series.lag {
+        let settle = registry::find(&symbol.exchange).map(|row| row.capabilities.settle).unwrap_or_default();
+        let patience = ON_THE_WAY + TimeDelta::from_std(settle).unwrap_or_default();
+        if lag.from < grid.last_closed_end(now - patience) {
+            let reason = if series.series.is_none() { "not_begun" } else { "not_observed" };
+            lines.push(line(lag, State::Lag, reason));
+        }
+    }
+    lines
+}
+
+/// One line of words for the whole.
+fn summarise(inventories: &[SeriesInventory], gaps: &[Line]) {
+    let series = count(inventories.len() as u64, "series");
+    let of = |state: State| gaps.iter().filter(|line| line.state == state).count();
+    if inventories.is_empty() {
+        say("no series is wanted; add one with: candlewick symbols add EXCHANGE SYMBOL");
+    } else if gaps.is_empty() {
+        say(format_args!("clean: {series}, every wanted candle is held"));
+    } else {
+        say(format_args!(
+            "{series}: {} missing, {} unavailable at the exchange, {} not observed yet",
+            of(State::Missing),
+            of(State::Unavailable),
+            of(State::Lag)
+        ));
+    }
+}
+
+async fn violations_of(store: &dyn Store, symbol: &SymbolRow, series: &SeriesRow) -> Result<Vec<Line>, Failure> {
+    let grid = grid_of(symbol, series.timeframe);
+    // Candles built from trades have no bar where nothing was traded, whatever the exchange prints.
+    let emits = registry::find(&symbol.exchange).is_ok_and(|row| row.capabilities.quiet == QuietPolicy::Emits);
+    let absence = match symbol.candle_source {
+        CandleSource::Venue if emits => Absence::Forbidden,
+        _ => Absence::Allowed,
+    };
+    let mut lines = Vec::new();
+    for violation in inventory::verify(store, series, grid, absence, symbol.backfill_from).await? {
+        if !is_not_begun(store, series, &violation).await? {
+            lines.push(Line::of_violation(symbol, series.timeframe, &grid, &violation));
+        }
+    }
+    Ok(lines)
+}
+
+/// History that was asked for after the ledger was begun, and that no collector has seen yet: it is
+/// a gap, but the ledger does not lie about it unless candles are there.
+async fn is_not_begun(store: &dyn Store, series: &SeriesRow, violation: &Violation) -> Result<bool, Failure> {
+    let Violation::Untiled(span) = violation else { return Ok(false) };
+    let ledger = store.ledger(series.id).await?;
+    if ledger.first().is_none_or(|first| first.span.from < span.to) {
+        return Ok(false);
+    }
+    let query = CandleQuery { span: *span, limit: Some(1), newest_first: false };
+    Ok(store.candles(series.id, query).await?.is_empty())
+}
+
+/// What is wrong with a stretch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    /// Known, and worked on.
+    Missing,
+    /// The exchange does not have it.
+    Unavailable,
+    /// No collector was there since.
+    Lag,
+    /// The ledger does not say what is there.
+    Violation,
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            State::Missing => "missing",
+            State::Unavailable => "unavailable",
+            State::Lag => "lag",
+            State::Violation => "violation",
+        }
+    }
+}
+
+/// A stretch as it is printed.
+#[derive(Debug, Serialize)]
+struct Line {
+    exchange: String,
+    symbol: Symbol,
+    timeframe: Timeframe,
+    state: State,
+    from: Option<Time>,
+    to: Option<Time>,
+    /// Buckets that start inside.
+    buckets: u64,
+    reason: String,
+    attempts: Option<u32>,
+    next_attempt_at: Option<Time>,
+}
+
+impl Line {
+    fn new(symbol: &SymbolRow, timeframe: Timeframe, state: State, span: Option<Span>, buckets: u64) -> Line {
+        Line {
+            exchange: symbol.exchange.clone(),
+            symbol: symbol.symbol.clone(),
+            timeframe,
+            state,
+            from: span.map(|span| Time(span.from)),
+            to: span.map(|span| Time(span.to)),
+            buckets,
+            reason: String::new(),
+            attempts: None,
+            next_attempt_at: None,
+        }
+    }
+
+    fn of_violation(symbol: &SymbolRow, timeframe: Timeframe, grid: &Grid, violation: &Violation) -> Line {
+        let (span, buckets) = match violation {
+            Violation::Untiled(span) | Violation::Overlap(span) | Violation::CrookedInterval(span) => {
+                (*span, grid.count(*span))
+            }
+            Violation::RowsMissing { span, buckets } => (*span, *buckets),
+            Violation::RowOffGrid(time) => (Span::new(*time, *time), 0),
+        };
+        let reason = violation.to_string();
+        Line { reason, ..Line::new(symbol, timeframe, State::Violation, Some(span), buckets) }
+    }
+}
+
+impl Row for Line {
+    const COLUMNS: &'static [&'static str] =
+        &["exchange", "symbol", "timeframe", "state", "from", "to", "buckets", "reason", "attempts", "next_attempt_at"];
+
+    fn cells(&self) -> Vec<String> {
+        let time = |time: Option<Time>| time.map_or_else(String::new, |time| time.to_string());
+        vec![
+            self.exchange.clone(),
+            self.symbol.to_string(),
+            self.timeframe.to_string(),
+            self.state.as_str().to_owned(),
+            time(self.from),
+            time(self.to),
+            self.buckets.to_string(),
+            self.reason.clone(),
+            self.attempts.map_or_else(String::new, |attempts| attempts.to_string()),
+            time(self.next_attempt_at),
+        ]
+    }
+}

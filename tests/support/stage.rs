@@ -275,7 +275,8 @@ impl Stage {
         let complete = candlewick::market::ledger::complete(&ledger);
         assert!(complete.covers(span), "{what} is not complete in {span}: {ledger:#?}");
         let stored = self.stored(exchange, name, timeframe).await;
-        let stored: Vec<Candle> = stored.into_iter().map(|row| row.candle).filter(|c| span.contains(c.open_time)).collect();
+        let stored: Vec<Candle> =
+            stored.into_iter().map(|row| row.candle).filter(|c| span.contains(c.open_time)).collect();
         let truth = self.truth(exchange, name, timeframe, span);
         assert!(!truth.is_empty(), "{what} has no truth in {span}");
         let opens = |candles: &[Candle]| candles.iter().map(|candle| candle.open_time).collect::<Vec<_>>();

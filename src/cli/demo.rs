@@ -130,7 +130,7 @@ async fn show(plan: Plan, stop: StopRequest, notices: Notices, is_terminal: bool
     let stopped = stop_in_order(&mut handle, deadline).await;
     watched?;
     stopped?;
-    Ok(summarise(&handle).await?)
+    summarise(&handle).await
 }
 
 /// Adds some markets of each exchange that is both registered and simulated.

@@ -153,7 +153,7 @@ fn read_replay(path: &Path, symbol: &Symbol, faults: &mut Vec<String>) -> Option
     let name = path.display();
     match File::open(path) {
         Ok(file) => Replay::read(symbol.clone(), BufReader::new(file))
-            .map_err(|error| faults.push(format!("{name}: {error}")))
+            .map_err(|error| faults.extend(error.to_string().lines().map(|line| format!("{name}: {line}"))))
             .ok(),
         Err(error) => {
             faults.push(format!("{name}: cannot be read: {error}"));

@@ -43,7 +43,7 @@ pub use fault::{Fault, FaultKind};
 pub use fault_script::{ScriptError, parse_json, parse_script};
 pub use http::{Delivery, SimReply, SimRequest};
 pub use listing::{UnknownVenue, Venue, default_symbols};
-pub use replay::{Replay, ReplayError};
+pub use replay::{LineFault, Replay, ReplayError};
 pub use socket::{SimFrame, SimSocket, SimSocketInput};
 pub use stats::{Stats, VenueStats};
 

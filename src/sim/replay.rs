@@ -21,27 +21,43 @@ pub struct Replay {
     pub(crate) decimals: u32,
 }
 
-/// Why a trades file cannot be replayed. Lines count from 1, the header included.
+/// Why a trades file cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The file is not CSV, or a column is missing.
     #[error("cannot read the trades CSV (columns time,price,amount,id,side): {0}")]
     Csv(#[from] csv::Error),
-    /// A field is not what its column promises.
-    #[error("trades CSV line {line}: {column} {text:?} {fault}")]
-    Field {
-        /// Line.
-        line: u64,
-        /// Column.
-        column: &'static str,
-        /// The field's text.
-        text: String,
-        /// What is wrong with it.
-        fault: &'static str,
-    },
+    /// Lines that cannot be used.
+    #[error("{}", list(.0))]
+    Lines(Vec<LineFault>),
     /// No trade at all.
     #[error("the trades CSV holds no trade; there is nothing to replay")]
     Empty,
+}
+
+/// A field that is not what its column promises.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("trades CSV line {line}: {column} {text:?} {fault}")]
+pub struct LineFault {
+    /// Line, counted from 1, the header included.
+    pub line: u64,
+    /// Column.
+    pub column: &'static str,
+    /// The field's text.
+    pub text: String,
+    /// What is wrong with it.
+    pub fault: &'static str,
+}
+
+/// Faults that are shown of one file.
+const SHOWN: usize = 20;
+
+fn list(faults: &[LineFault]) -> String {
+    let mut lines: Vec<String> = faults.iter().take(SHOWN).map(LineFault::to_string).collect();
+    if faults.len() > SHOWN {
+        lines.push(format!("and {} more", faults.len() - SHOWN));
+    }
+    lines.join("\n")
 }
 
 #[derive(serde::Deserialize)]
@@ -53,40 +69,51 @@ struct Row {
     side: String,
 }
 
+/// Time in nanoseconds, price, amount in units, id, whether the taker bought.
+type Trade = (i64, Decimal, i64, u64, bool);
+
+impl Row {
+    /// The trade, which must follow `last`.
+    fn read(&self, line: u64, last: Option<&Trade>) -> Result<Trade, LineFault> {
+        let fail = |column, text: &str, fault| LineFault { line, column, text: text.to_owned(), fault };
+        let time =
+            parse_time(&self.time).ok_or_else(|| fail("time", &self.time, "is neither milliseconds nor RFC 3339"))?;
+        let price = positive(&self.price)
+            .ok_or_else(|| fail("price", &self.price, "is no positive decimal of up to 8 digits after the point"))?;
+        let amount = positive(&self.amount)
+            .and_then(|amount| units(amount, AMOUNT_DECIMALS))
+            .ok_or_else(|| fail("amount", &self.amount, "is no positive decimal of up to 8 digits after the point"))?;
+        let id = self.id.parse::<u64>().map_err(|_| fail("id", &self.id, "is no whole number"))?;
+        let taker_buys = match self.side.as_str() {
+            "buy" | "b" => true,
+            "sell" | "s" => false,
+            _ => return Err(fail("side", &self.side, "is neither buy nor sell")),
+        };
+        match last {
+            Some(last) if id <= last.3 => Err(fail("id", &self.id, "is not above the id of the line before")),
+            Some(last) if time < last.0 => Err(fail("time", &self.time, "is before the time of the line above")),
+            _ => Ok((time, price, amount, id, taker_buys)),
+        }
+    }
+}
+
 impl Replay {
     /// Reads trades. Times are Unix milliseconds or RFC 3339; rows must be in the order of their ids.
     ///
     /// # Errors
-    /// The first line that cannot be used, or that there is none.
+    /// Every line that cannot be used, or that there is none.
     pub fn read(symbol: Symbol, reader: impl Read) -> Result<Replay, ReplayError> {
         let mut csv = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(reader);
-        let mut rows: Vec<(i64, Decimal, i64, u64, bool)> = Vec::new();
+        let mut rows: Vec<Trade> = Vec::new();
+        let mut faults = Vec::new();
         for (index, row) in csv.deserialize::<Row>().enumerate() {
-            let row = row?;
-            let line = index as u64 + 2;
-            let fail = |column, text: &str, fault| ReplayError::Field { line, column, text: text.to_owned(), fault };
-            let time =
-                parse_time(&row.time).ok_or_else(|| fail("time", &row.time, "is neither milliseconds nor RFC 3339"))?;
-            let price = positive(&row.price)
-                .ok_or_else(|| fail("price", &row.price, "is no positive decimal of up to 8 digits after the point"))?;
-            let amount = positive(&row.amount).and_then(|amount| units(amount, AMOUNT_DECIMALS)).ok_or_else(|| {
-                fail("amount", &row.amount, "is no positive decimal of up to 8 digits after the point")
-            })?;
-            let id = row.id.parse::<u64>().map_err(|_| fail("id", &row.id, "is no whole number"))?;
-            let taker_buys = match row.side.as_str() {
-                "buy" | "b" => true,
-                "sell" | "s" => false,
-                _ => return Err(fail("side", &row.side, "is neither buy nor sell")),
-            };
-            if let Some(last) = rows.last() {
-                if id <= last.3 {
-                    return Err(fail("id", &row.id, "is not above the id of the line before"));
-                }
-                if time < last.0 {
-                    return Err(fail("time", &row.time, "is before the time of the line above"));
-                }
+            match row?.read(index as u64 + 2, rows.last()) {
+                Ok(trade) => rows.push(trade),
+                Err(fault) => faults.push(fault),
             }
-            rows.push((time, price, amount, id, taker_buys));
+        }
+        if !faults.is_empty() {
+            return Err(ReplayError::Lines(faults));
         }
         let decimals = rows.iter().map(|row| row.1.scale()).max().ok_or(ReplayError::Empty)?;
         Ok(Replay { symbol, ticks: number(&rows, decimals).into(), decimals })
@@ -101,7 +128,7 @@ impl Replay {
 }
 
 /// Rows as ticks: times made strictly rising by nanoseconds, taker orders numbered.
-fn number(rows: &[(i64, Decimal, i64, u64, bool)], decimals: u32) -> Vec<Tick> {
+fn number(rows: &[Trade], decimals: u32) -> Vec<Tick> {
     let mut ticks: Vec<Tick> = Vec::with_capacity(rows.len());
     let mut previous_time = i64::MIN;
     for &(time, price, amount, id, taker_buys) in rows {
@@ -165,12 +192,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named() {
+    fn every_bad_line_is_named() {
         let message = |text: &str| read(&format!("time,price,amount,id,side\n{text}")).unwrap_err().to_string();
         assert_eq!(message("1,2,3,x,buy\n"), r#"trades CSV line 2: id "x" is no whole number"#);
         assert_eq!(
-            message("1,2,3,4,buy\n1,2,3,4,buy\n"),
-            r#"trades CSV line 3: id "4" is not above the id of the line before"#
+            message("1,2,3,4,buy\n1,2,3,4,buy\n2,0,3,5,buy\n"),
+            "trades CSV line 3: id \"4\" is not above the id of the line before\n\
+             trades CSV line 4: price \"0\" is no positive decimal of up to 8 digits after the point"
         );
         assert_eq!(message(""), "the trades CSV holds no trade; there is nothing to replay");
     }

@@ -9,8 +9,8 @@ use ratatui::widgets::{Block, Borders, Cell, Paragraph, Row, Table};
 use super::{Arrival, Snapshot, grouped, lag, number};
 use crate::status::{ComponentStatus, Health, Phase};
 
-/// Cells of a progress bar.
-const BAR_CELLS: usize = 12;
+/// Columns from which on nothing is shortened.
+const WIDE: u16 = 118;
 /// The least that remains for candles.
 const ARRIVAL_ROWS: u16 = 5;
 
@@ -27,11 +27,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, snapshot: &Snapshot) {
     ])
     .areas(frame.area());
     frame.render_widget(Paragraph::new(headline(snapshot)), title);
-    frame.render_widget(symbol_table(snapshot), table);
+    let is_wide = frame.area().width >= WIDE;
+    frame.render_widget(symbol_table(snapshot, is_wide), table);
     let troubles = snapshot.troubles.iter().map(|words| Line::from(words.as_str()).red());
     let log = snapshot.notices.iter().map(|words| Line::from(words.as_str()).yellow());
     frame.render_widget(Paragraph::new(troubles.chain(log).collect::<Vec<_>>()), words);
-    frame.render_widget(arrival_table(snapshot, arrivals), arrivals);
+    frame.render_widget(arrival_table(snapshot, arrivals, is_wide), arrivals);
 }
 
 fn headline(snapshot: &Snapshot) -> Vec<Line<'static>> {
@@ -59,27 +60,19 @@ fn headline(snapshot: &Snapshot) -> Vec<Line<'static>> {
     vec![Line::from(first), Line::from(second.into_iter().flatten().collect::<Vec<_>>())]
 }
 
-fn symbol_table(snapshot: &Snapshot) -> Table<'static> {
-    let header = ["exchange", "symbol", "mode", "phase", "last candle", "lag", "cover %", "restarts", ""];
+fn symbol_table(snapshot: &Snapshot, is_wide: bool) -> Table<'static> {
+    let restarts = if is_wide { "restarts" } else { "re" };
+    let header = ["exchange", "symbol", "mode", "phase", "last candle", "lag", "cover %", restarts, ""];
+    let widths = if is_wide { [9, 10, 17, 29, 16, 5, 7, 8] } else { [8, 10, 12, 13, 11, 4, 7, 2] };
     Table::new(
-        snapshot.symbols.iter().map(symbol_row),
-        [
-            Constraint::Length(9),
-            Constraint::Length(10),
-            Constraint::Length(17),
-            Constraint::Length(29),
-            Constraint::Length(16),
-            Constraint::Length(5),
-            Constraint::Length(7),
-            Constraint::Length(8),
-            Constraint::Fill(1),
-        ],
+        snapshot.symbols.iter().map(|status| symbol_row(status, is_wide)),
+        widths.map(Constraint::Length).into_iter().chain([Constraint::Fill(1)]),
     )
     .header(Row::new(header).style(Style::new().add_modifier(Modifier::DIM | Modifier::UNDERLINED)))
     .block(Block::new().borders(Borders::BOTTOM).border_style(Style::new().dim()))
 }
 
-fn symbol_row(status: &ComponentStatus) -> Row<'static> {
+fn symbol_row(status: &ComponentStatus, is_wide: bool) -> Row<'static> {
     let colour = match (status.health, status.phase) {
         (Health::Error, _) | (_, Phase::Rejected | Phase::Quarantined) => Color::Red,
         (_, Phase::Backfilling) => Color::Yellow,
@@ -87,64 +80,59 @@ fn symbol_row(status: &ComponentStatus) -> Row<'static> {
         _ => Color::Reset,
     };
     let phase = match (status.phase, status.settled_percent) {
-        (Phase::Backfilling, Some(percent)) => format!("backfilling {} {percent:3.0}%", bar(percent)),
+        (Phase::Backfilling, Some(percent)) if is_wide => format!("backfilling {} {percent:3.0}%", bar(percent, 12)),
+        (Phase::Backfilling, Some(percent)) => format!("{} {percent:3.0}%", bar(percent, 8)),
         (phase, _) => phase.as_str().to_owned(),
     };
+    let mode = status.mode.map(|mode| mode.as_str());
+    let mode = if is_wide { mode } else { mode.map(|mode| mode.trim_start_matches("live_")) };
+    let time_format = if is_wide { "%F %H:%M" } else { "%m-%d %H:%M" };
     let text = |value: Option<String>| Cell::from(value.unwrap_or_else(|| "-".to_owned()));
     Row::new([
         text(status.exchange.clone()),
         text(status.symbol.clone()).bold(),
-        text(status.mode.map(|mode| mode.as_str().to_owned())),
+        text(mode.map(str::to_owned)),
         Cell::from(phase).fg(colour),
-        text(status.last_candle.map(|time| time.format("%F %H:%M").to_string())),
+        text(status.last_candle.map(|time| time.format(time_format).to_string())),
         text(status.lag_ms.map(lag)),
         text(status.coverage_percent.map(|percent| format!("{percent:6.2}"))),
-        Cell::from(format!("{:>8}", status.restarts)),
+        Cell::from(if is_wide { format!("{:>8}", status.restarts) } else { status.restarts.to_string() }),
         Cell::from(status.message.clone()).dim(),
     ])
 }
 
 /// A bar of eighths of cells.
-fn bar(percent: f64) -> String {
+fn bar(percent: f64, cells: usize) -> String {
     const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
-    let filled = (percent.clamp(0.0, 100.0) / 100.0 * (BAR_CELLS * 8) as f64).round() as usize;
+    let filled = (percent.clamp(0.0, 100.0) / 100.0 * (cells * 8) as f64).round() as usize;
     let cell = |index: usize| match filled.saturating_sub(index * 8) {
         8.. => '█',
         0 => '░',
         rest => EIGHTHS[rest],
     };
-    (0..BAR_CELLS).map(cell).collect()
+    (0..cells).map(cell).collect()
 }
 
 /// The newest candles that fit, newest last.
-fn arrival_table(snapshot: &Snapshot, area: Rect) -> Table<'static> {
+fn arrival_table(snapshot: &Snapshot, area: Rect, is_wide: bool) -> Table<'static> {
     let fitting = usize::from(area.height.saturating_sub(1));
     let skipped = snapshot.arrivals.len().saturating_sub(fitting);
-    let header = ["exchange", "symbol", "tf", "open time", "open", "high", "low", "close", "volume", "source"];
-    let right = |text: &'static str| Line::from(text).right_aligned();
+    let header = ["exchange", "symbol", "tf", "open", "open", "high", "low", "close", "volume", "source"];
     let header = Row::new(header.iter().enumerate().map(|(index, text)| match index {
-        4..=8 => right(text),
+        3 if is_wide => Line::from("open time"),
+        4..=8 => Line::from(*text).right_aligned(),
         _ => Line::from(*text),
     }));
+    let widths = if is_wide { [9, 10, 3, 16, 11, 11, 11, 11, 12] } else { [8, 10, 3, 5, 9, 9, 9, 9, 8] };
+    let source = if is_wide { Constraint::Fill(1) } else { Constraint::Length(0) };
     Table::new(
-        snapshot.arrivals.iter().skip(skipped).map(arrival_row),
-        [
-            Constraint::Length(9),
-            Constraint::Length(10),
-            Constraint::Length(3),
-            Constraint::Length(16),
-            Constraint::Length(11),
-            Constraint::Length(11),
-            Constraint::Length(11),
-            Constraint::Length(11),
-            Constraint::Length(12),
-            Constraint::Fill(1),
-        ],
+        snapshot.arrivals.iter().skip(skipped).map(|arrival| arrival_row(arrival, is_wide)),
+        widths.map(Constraint::Length).into_iter().chain([source]),
     )
     .header(header.style(Style::new().add_modifier(Modifier::DIM | Modifier::UNDERLINED)))
 }
 
-fn arrival_row(arrival: &Arrival) -> Row<'static> {
+fn arrival_row(arrival: &Arrival, is_wide: bool) -> Row<'static> {
     let bar = &arrival.candle;
     let colour = match bar.close.total_cmp(&bar.open) {
         std::cmp::Ordering::Less => Color::Red,
@@ -152,11 +140,12 @@ fn arrival_row(arrival: &Arrival) -> Row<'static> {
         std::cmp::Ordering::Greater => Color::Green,
     };
     let price = |value: f64| Cell::from(Line::from(number(value)).right_aligned());
+    let time_format = if is_wide { "%F %H:%M" } else { "%H:%M" };
     Row::new([
         Cell::from(arrival.exchange.to_string()),
         Cell::from(arrival.symbol.to_string()).bold(),
         Cell::from(arrival.timeframe.as_str()),
-        Cell::from(bar.open_time.format("%F %H:%M").to_string()),
+        Cell::from(bar.open_time.format(time_format).to_string()),
         price(bar.open),
         price(bar.high),
         price(bar.low),
@@ -259,6 +248,22 @@ pub(super) mod tests {
                 "yahoo     AAPL       1m  2026-11-20 15:03      270.00      271.00      269.50      270.25      1200.00 rest",
                 "",
                 "",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_screen_of_eighty_columns_shows_the_same_shortened() {
+        let lines = lines(80, 13, &snapshot());
+        assert_eq!(
+            [2, 3, 4, 8, 9, 10].map(|row| lines[row].as_str()),
+            [
+                "exchange symbol     mode         phase         last candle lag  cover % re",
+                "kraken   BTC/USD    websocket    █████░░░  62% 11-20 15:03 5s    62.50  0  1m,1h",
+                "yahoo    AAPL       rest_polling live          11-20 15:03 5s    62.50  0  1m,1h",
+                "exchange symbol     tf  open       open      high       low     close   volume",
+                "kraken   BTC/USD    1m  15:03   91200.5   91210.0   91190.0   91201.0  1.50000",
+                "yahoo    AAPL       1m  15:03    270.00    271.00    269.50    270.25  1200.00",
             ]
         );
     }

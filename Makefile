@@ -1,0 +1,43 @@
+# `make verify` only looks; `make fix` changes. CI runs the same targets.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test verify format lint doc deny fix bench
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Simulated exchanges, a collector and a live view; ARGS="--speed 120" changes it.
+	$(CARGO) run --quiet -- demo $(ARGS)
+
+run: ## The daemon on candlewick.db; ARGS="--config FILE" changes it.
+	$(CARGO) run --release -- run $(ARGS)
+
+test: ## All tests; no network is needed.
+	$(CARGO) test
+
+verify: format lint test doc deny ## Everything that must hold before a merge; changes nothing.
+
+format:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --all-targets -- -D warnings
+
+doc: ## The documentation; a warning is an error.
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny check; \
+	else \
+		echo "cargo-deny is not installed, licences and advisories are not checked; cargo install --locked cargo-deny"; \
+	fi
+
+fix: ## Format, and apply what clippy can.
+	$(CARGO) fmt --all
+	$(CARGO) clippy --all-targets --fix --allow-dirty --allow-staged
+
+bench: ## The benchmarks.
+	$(CARGO) bench

@@ -26,7 +26,7 @@ use crate::store::{CollectorLock, ExchangeMode, ExchangeRow, Store, StoreError, 
 use crate::supervise::children::Children;
 use crate::supervise::exit::{ChildExited, ExitGuard};
 use crate::supervise::family::{Family, Member};
-use crate::supervise::policy::Decision;
+use crate::supervise::policy::{Decision, Exhausted, RestartPolicy};
 use crate::supervise::slot::SlotOwner;
 use crate::transport::Transport;
 
@@ -99,7 +99,11 @@ impl Supervisor {
         let policies = &setup.config.restart;
         Supervisor {
             services: Children::new(policies.writer),
-            reporters: Children::new(policies.writer),
+            // Nothing that happens on the side branch may stop the collecting.
+            reporters: Children::new(RestartPolicy {
+                exhausted: Exhausted::Quarantine(policies.writer.period),
+                ..policies.writer
+            }),
             exchanges: Children::new(policies.exchange),
             config: setup.config,
             store: setup.store,

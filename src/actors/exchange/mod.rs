@@ -18,7 +18,8 @@ use tracing::{info, warn};
 use self::rest::{CandleWork, Rest, Work};
 use self::streams::Lines;
 use super::messages::{
-    Configure, FetchCandles, FetchError, FetchedPage, Forget, Probed, Report, Stop, SymbolNews, SymbolNotice,
+    Configure, Door, FetchCandles, FetchError, FetchedPage, Forget, Probed, Report, Stop, SymbolNews, SymbolNotice,
+    TurnedAway,
 };
 use super::probe::{ProbeActor, ProbeSetup};
 use super::status::StatusActor;
@@ -146,6 +147,20 @@ impl ExchangeActor {
         run(&mut self.rest, &mut budgets.rest)
     }
 
+    fn with_budgets<R>(&self, run: impl FnOnce(&mut Budgets) -> R) -> R {
+        run(&mut self.setup.budgets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Until when a door is closed by the venue, while it is.
+    fn blocked(&self, door: Door) -> Option<DateTime<Utc>> {
+        let now = self.setup.venue.clock.now();
+        let until = self.with_budgets(|budgets| match door {
+            Door::Rest => budgets.rest.blocked_until(),
+            Door::Stream => budgets.connects.blocked_until(),
+        });
+        until.filter(|until| *until > now)
+    }
+
     fn fail(&mut self, why: String, ctx: &mut Context<Self>) {
         self.setup.guard.ends_with(Exit::Failed(why));
         ctx.stop();
@@ -183,7 +198,12 @@ impl ExchangeActor {
         if self.is_stopping || self.probe.addr(&()).is_some() {
             return;
         }
-        let wants_stream = self.setup.row.mode != ExchangeMode::Poll && !self.streams_work;
+        if let Some(until) = self.blocked(Door::Rest) {
+            ctx.run_later(self.wall_until(until), |actor, ctx| actor.start_probe(ctx));
+            return;
+        }
+        let wants_stream =
+            self.setup.row.mode != ExchangeMode::Poll && !self.streams_work && self.blocked(Door::Stream).is_none();
         let capabilities = self.setup.venue.capabilities();
         let channel = self.wanted.values().flat_map(|row| &row.timeframes).copied().min();
         let channel = channel.filter(|timeframe| capabilities.timeframe(*timeframe).is_some());
@@ -221,8 +241,9 @@ impl ExchangeActor {
             Some(Err(why)) => {
                 let wait = self.setup.reprobe.wait(self.stream_trials, rand::random());
                 self.stream_trials = self.stream_trials.saturating_add(1);
-                warn!(exchange = self.setup.venue.id(), why, ?wait, "no stream; polling until it is tried again");
-                ctx.run_later(self.setup.venue.clock.to_wall(wait), |actor, ctx| actor.start_probe(ctx));
+                let at = Some(self.setup.venue.clock.now() + wait).max(self.blocked(Door::Stream)).unwrap_or_default();
+                warn!(exchange = self.setup.venue.id(), why, again_at = %at, "no stream; polling until it is tried again");
+                ctx.run_later(self.wall_until(at), |actor, ctx| actor.start_probe(ctx));
             }
             None => {}
         }
@@ -403,11 +424,9 @@ impl ExchangeActor {
         let mut report = ComponentStatus::starting(exchange);
         report.exchange = Some(exchange.to_owned());
         report.restarts = self.setup.restarts;
-        let blocked = self.setup.budgets.lock().unwrap_or_else(PoisonError::into_inner).rest.blocked_until();
-        let now = self.setup.venue.clock.now();
-        (report.health, report.phase, report.message) = match (&self.gate, blocked.filter(|until| *until > now)) {
-            (Gate::Closed(why), _) => (Health::Error, Phase::Waiting, why.clone()),
-            (Gate::Open, Some(until)) => (Health::Error, Phase::Waiting, format!("turned away until {until}")),
+        (report.health, report.phase, report.message) = match (&self.gate, self.blocked(Door::Rest)) {
+            (_, Some(until)) => (Health::Error, Phase::Waiting, format!("turned away until {until}")),
+            (Gate::Closed(why), None) => (Health::Error, Phase::Waiting, why.clone()),
             (Gate::Open, None) if self.rest.live_waiting() > self.wanted.len() => {
                 let waiting = self.rest.live_waiting();
                 (
@@ -465,7 +484,10 @@ impl Actor for ExchangeActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         if let Some(until) = self.setup.row.blocked_until {
-            self.with_budget(|_, budget| budget.block_until(until));
+            self.with_budgets(|budgets| {
+                budgets.rest.block_until(until);
+                budgets.connects.block_until(until);
+            });
         }
         self.report();
         self.start_probe(ctx);
@@ -504,6 +526,14 @@ impl Handler<Probed> for ExchangeActor {
         if self.probe.is_current(&(), message.generation) {
             self.probed(message, ctx);
         }
+    }
+}
+
+impl Handler<TurnedAway> for ExchangeActor {
+    type Result = ();
+
+    fn handle(&mut self, message: TurnedAway, _: &mut Context<Self>) {
+        self.turned_away(message);
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
 use super::ExchangeActor;
-use crate::actors::messages::{Blocked, FetchError, FetchedPage};
+use crate::actors::messages::{Blocked, Door, FetchError, FetchedPage, TurnedAway};
 use crate::engine::book::Call;
 use crate::engine::budget::{Priority, Refusal};
 use crate::engine::queue::{Next, RequestQueue};
@@ -215,25 +215,41 @@ impl ExchangeActor {
     }
 
     fn refused(&mut self, job: Job, error: VenueError, ctx: &mut Context<Self>) {
-        let (refusal, retry_after) = match error.kind {
-            ErrorKind::RateLimited { retry_after } => (Refusal::Limited, retry_after),
-            ErrorKind::Banned { retry_after } => (Refusal::Banned, retry_after),
-            ErrorKind::Unavailable | ErrorKind::Malformed => return self.failed(job, &error.to_string(), ctx),
-            ErrorKind::UnknownSymbol | ErrorKind::BadRequest | ErrorKind::OutOfHistory => {
+        if let Some((refusal, retry_after)) = Refusal::of(error.kind) {
+            self.turned_away(TurnedAway { door: Door::Rest, refusal, retry_after });
+            return self.push(job);
+        }
+        match error.kind {
+            ErrorKind::Unavailable | ErrorKind::Malformed => self.failed(job, &error.to_string(), ctx),
+            _ => {
                 if let Work::Describe(symbol) = &job.work {
                     self.unknown(symbol.clone(), error.message.clone());
                 }
-                return job.work.fail(FetchError::Venue(error));
+                job.work.fail(FetchError::Venue(error));
             }
-        };
+        }
+    }
+
+    /// Nothing passes the door before the venue's time. A ban closes both doors, because whoever
+    /// tries the other one lengthens it.
+    pub(super) fn turned_away(&mut self, TurnedAway { door, refusal, retry_after }: TurnedAway) {
         let now = self.setup.venue.clock.now();
-        let until = self.with_budget(|_, budget| budget.refused(refusal, retry_after, now));
-        warn!(exchange = self.setup.venue.id(), %error, %until, "the venue turned us away");
+        let until = self.with_budgets(|budgets| {
+            let (asked, other) = match door {
+                Door::Rest => (&mut budgets.rest, &mut budgets.connects),
+                Door::Stream => (&mut budgets.connects, &mut budgets.rest),
+            };
+            let until = asked.refused(refusal, retry_after, now);
+            if refusal == Refusal::Banned {
+                other.block_until(until);
+            }
+            until
+        });
+        warn!(exchange = self.setup.venue.id(), ?door, ?refusal, %until, "the venue turned us away");
         if until - now >= chrono::TimeDelta::from_std(LONG_BLOCK).unwrap_or_default() {
             let exchange = self.setup.venue.id().to_owned();
             self.setup.supervisor.do_send(Blocked { exchange, until });
         }
-        self.push(job);
         self.report();
     }
 

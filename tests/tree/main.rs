@@ -4,4 +4,6 @@
 mod support;
 
 mod modes;
+mod outages;
+mod polling;
 mod supervision;

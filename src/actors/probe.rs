@@ -10,11 +10,11 @@ use futures_util::{SinkExt, StreamExt};
 use super::exchange::ExchangeActor;
 use super::messages::{Door, Probed, Stop, TurnedAway};
 use super::venue::Venue;
+use crate::engine::budget::Refusal;
 use crate::exchange::{Channel, ErrorKind, Event, Instrument, InstrumentSource, Retry, Subscription, VenueError};
 use crate::market::Symbol;
 use crate::supervise::exit::{Exit, ExitGuard};
 use crate::supervise::family::Member;
-use crate::engine::budget::Refusal;
 use crate::transport::{Frame, TransportError};
 
 /// How long the stream may take to acknowledge the trial subscription (wall time).

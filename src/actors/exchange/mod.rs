@@ -29,7 +29,7 @@ use super::symbol::{SymbolActor, SymbolSetup};
 use super::venue::Venue;
 use super::writer::WriterActor;
 use crate::config::RestartPolicies;
-use crate::engine::budget::Budget;
+use crate::engine::budget::{Budget, transit_allowance};
 use crate::exchange::{Channel, Instrument, InstrumentSource};
 use crate::market::Symbol;
 use crate::status::{ComponentStatus, Health, Phase};
@@ -283,6 +283,10 @@ impl ExchangeActor {
 
     /// The venue does not know a symbol: shown, not restarted, asked for again with the next list.
     fn unknown(&mut self, symbol: Symbol, why: String) {
+        // Should the instrument list be the first to say so, its actor has nothing to serve any more.
+        self.stop_symbol(&symbol);
+        self.symbols.remove(&symbol);
+        self.instruments.remove(&symbol);
         let Some(row) = self.wanted.get_mut(&symbol) else { return };
         warn!(exchange = self.setup.venue.id(), %symbol, why, "the venue does not know this symbol");
         row.state = SymbolState::Rejected(why);
@@ -359,6 +363,15 @@ impl ExchangeActor {
         }
     }
 
+    /// Takes a symbol that is not wanted any more off the status.
+    fn forget(&self, symbol: &Symbol) {
+        if let Some(status) = self.setup.status.current()
+            && !self.wanted.contains_key(symbol)
+        {
+            status.do_send(Forget(format!("{}:{symbol}", self.setup.venue.id())));
+        }
+    }
+
     fn configure(&mut self, configure: Configure, ctx: &mut Context<Self>) {
         let mode_changed = configure.exchange.mode != self.setup.row.mode;
         self.setup.row = configure.exchange;
@@ -367,10 +380,9 @@ impl ExchangeActor {
         let gone: Vec<Symbol> = self.wanted.keys().filter(|symbol| !next.contains_key(*symbol)).cloned().collect();
         for symbol in gone {
             self.stop_symbol(&symbol);
-            self.symbols.remove(&symbol);
             self.wanted.remove(&symbol);
-            if let Some(status) = self.setup.status.current() {
-                status.do_send(Forget(format!("{}:{symbol}", self.setup.venue.id())));
+            if self.symbols.remove(&symbol).is_none() {
+                self.forget(&symbol);
             }
         }
         let mut fresh = Vec::new();
@@ -427,7 +439,7 @@ impl ExchangeActor {
         (report.health, report.phase, report.message) = match (&self.gate, self.blocked(Door::Rest)) {
             (_, Some(until)) => (Health::Error, Phase::Waiting, format!("turned away until {until}")),
             (Gate::Closed(why), None) => (Health::Error, Phase::Waiting, why.clone()),
-            (Gate::Open, None) if self.rest.live_waiting() > self.wanted.len() => {
+            (Gate::Open, None) if self.is_stretched() => {
                 let waiting = self.rest.live_waiting();
                 (
                     Health::Processing,
@@ -438,6 +450,17 @@ impl ExchangeActor {
             (Gate::Open, None) => (Health::Running, Phase::Live, String::new()),
         };
         status.do_send(Report(report));
+    }
+
+    /// True when the calls that keep series at the present need longer than the shortest bar.
+    fn is_stretched(&self) -> bool {
+        let finest = self.wanted.values().flat_map(|row| &row.timeframes).min();
+        let (Some(limit), Some(finest)) = (self.setup.venue.capabilities().limits.first(), finest) else {
+            return false;
+        };
+        let calls = u32::try_from(self.rest.live_waiting()).unwrap_or(u32::MAX);
+        let each = (limit.window + transit_allowance(limit)) / limit.capacity.max(1);
+        each.saturating_mul(calls) > finest.nominal()
     }
 
     fn report_idle(&self, row: &SymbolRow) {
@@ -597,15 +620,13 @@ impl Handler<ChildExited<Symbol>> for ExchangeActor {
             return self.stop_symbols_when_streams_ended(ctx);
         }
         if !current {
-            return;
+            // What it reported on its way out is its last word.
+            return self.forget(&symbol);
         }
         self.cancel(&symbol);
         let exchange = self.setup.venue.id();
         match (message.exit, decision) {
             (Exit::Rejected(why), _) => {
-                self.detach(&symbol);
-                self.symbols.remove(&symbol);
-                self.instruments.remove(&symbol);
                 self.unknown(symbol, why);
             }
             (exit, Some(Decision::RestartAt(at))) => {

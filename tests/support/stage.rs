@@ -15,7 +15,8 @@ use candlewick::market::{Candle, Grid, Span, Symbol, Timeframe};
 use candlewick::sim::{Fault, SimConfig, SimRequest, Simulator};
 use candlewick::status::{ComponentStatus, Mode, Phase};
 use candlewick::store::{
-    self, Access, CandleQuery, CandleSource, Coverage, ExchangeMode, ExchangeRow, LedgerEntry, NewSymbol, SeriesRow, Store, StoredCandle,
+    self, Access, CandleQuery, CandleSource, Coverage, ExchangeMode, ExchangeRow, LedgerEntry, NewSymbol, SeriesRow,
+    Store, StoredCandle,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
@@ -66,7 +67,12 @@ pub struct Stage {
 impl Stage {
     /// Simulated exchanges and an empty database; nothing runs yet.
     pub async fn new(config: SimConfig) -> Stage {
-        let clock = Clock::scaled(start(), 1.0);
+        Stage::at(start(), config).await
+    }
+
+    /// [`Stage::new`] at another time.
+    pub async fn at(start: DateTime<Utc>, config: SimConfig) -> Stage {
+        let clock = Clock::scaled(start, 1.0);
         let simulator = Simulator::new(config, clock.clone());
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", dir.path().join("candlewick.db").display());
@@ -290,7 +296,8 @@ impl Stage {
         let complete = candlewick::market::ledger::complete(&ledger);
         assert!(complete.covers(span), "{what} is not complete in {span}: {ledger:#?}");
         let stored = self.stored(exchange, name, timeframe).await;
-        let stored: Vec<Candle> = stored.into_iter().map(|row| row.candle).filter(|c| span.contains(c.open_time)).collect();
+        let stored: Vec<Candle> =
+            stored.into_iter().map(|row| row.candle).filter(|c| span.contains(c.open_time)).collect();
         let truth = self.truth(exchange, name, timeframe, span);
         assert!(!truth.is_empty(), "{what} has no truth in {span}");
         let opens = |candles: &[Candle]| candles.iter().map(|candle| candle.open_time).collect::<Vec<_>>();

@@ -81,7 +81,9 @@ fn a_symbol_whose_stream_is_refused_polls_and_the_others_stream() {
             })
             .await;
         stage.pass(minutes(5)).await;
-        assert!(stage.is_polling(KRAKEN) && stage.is_streaming("kraken:ETH/USD") && stage.is_streaming("kraken:SOL/USD"));
+        assert!(
+            stage.is_polling(KRAKEN) && stage.is_streaming("kraken:ETH/USD") && stage.is_streaming("kraken:SOL/USD")
+        );
         for name in ["BTC/USD", "ETH/USD", "SOL/USD"] {
             stage.assert_minutes("kraken", name, seconds(15)).await;
         }

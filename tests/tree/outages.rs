@@ -91,9 +91,8 @@ fn one_symbol_that_fails_while_others_succeed_costs_them_nothing() {
         stage.pass(minutes(2)).await;
         let began = stage.now();
         let bad: candlewick::market::Symbol = "ETH/USDT".parse().unwrap();
-        stage.inject(
-            Fault::new(FaultKind::Rubbish).on(Venue::Binance).symbol(bad).between(Duration::ZERO, minutes(30)),
-        );
+        stage
+            .inject(Fault::new(FaultKind::Rubbish).on(Venue::Binance).symbol(bad).between(Duration::ZERO, minutes(30)));
         stage.pass(minutes(30)).await;
         for name in ["BTC/USDT", "SOL/USDT"] {
             stage.assert_punctual("binance", name, began, TimeDelta::seconds(9)).await;
@@ -150,7 +149,8 @@ fn a_ban_is_honoured_by_the_next_collector_on_the_same_database() {
         stage.pass(minutes(2)).await;
         stage.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::Binance).times(1));
         stage.inject(Fault::new(FaultKind::Http418 { retry_after: Some(seconds(900)) }).on(Venue::Binance).times(1));
-        let banned = |stage: &Stage| stage.status("binance").is_some_and(|s| s.message.starts_with("turned away until"));
+        let banned =
+            |stage: &Stage| stage.status("binance").is_some_and(|s| s.message.starts_with("turned away until"));
         stage.until("banned", minutes(2), banned).await;
         stage.pass(seconds(2)).await;
         let rows = stage.store.exchanges().await.unwrap();
@@ -200,7 +200,11 @@ fn a_connect_that_is_turned_away_is_not_tried_before_its_time_while_rest_goes_on
         stage.pass(seconds(190)).await;
         let connects = |stage: &Stage| {
             let contacts = stage.transport.contacts("kraken", began);
-            contacts.into_iter().filter(|(_, c)| matches!(c, Contact::Connect(_))).map(|(at, _)| at - began).collect::<Vec<_>>()
+            contacts
+                .into_iter()
+                .filter(|(_, c)| matches!(c, Contact::Connect(_)))
+                .map(|(at, _)| at - began)
+                .collect::<Vec<_>>()
         };
         assert_eq!(connects(&stage).len(), 1, "{:?}", connects(&stage));
         assert!(stage.is_polling("kraken:BTC/USD"));

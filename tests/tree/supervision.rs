@@ -125,7 +125,9 @@ fn an_exchange_that_panics_is_rebuilt_with_its_whole_family() {
         // Calls for candles are made in the ExchangeActor itself.
         let met = panic_once(&stage, |contact| contact.is_at("yahoo"));
         stage.until("panic", minutes(2), |_| met.load(Ordering::Relaxed) > 0).await;
-        stage.until("rebuilt", seconds(5), |stage| stage.restarts("yahoo") == 1 && stage.is_polling("yahoo:AAPL")).await;
+        stage
+            .until("rebuilt", seconds(5), |stage| stage.restarts("yahoo") == 1 && stage.is_polling("yahoo:AAPL"))
+            .await;
         stage.pass(minutes(5)).await;
         stage.assert_punctual("yahoo", "AAPL", from, TimeDelta::seconds(30)).await;
         let met = panic_once(&stage, |contact| contact.is_at("kraken") && contact.url().contains("OHLC"));

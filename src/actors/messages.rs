@@ -1,16 +1,19 @@
 //! Every message of the tree: who sends it, who receives it, what is answered, what may be lost.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
 
 use crate::engine::book::Call;
+use crate::engine::budget::Refusal;
 use crate::engine::settle::{CandleFrame, ConnectionId};
 use crate::exchange::{Instrument, VenueError};
 use crate::market::{Candle, Symbol, Timeframe};
 use crate::status::ComponentStatus;
 use crate::store::{ExchangeRow, SeriesChange, SeriesOutcome, SymbolRow};
+use crate::transport::TransportError;
 
 /// SymbolActor -> WriterActor: write this in one transaction.
 /// Reply: the outcomes in the order of the changes, once they are durable.
@@ -216,6 +219,41 @@ pub struct Probed {
     pub unknown: Vec<(Symbol, String)>,
     /// Whether the stream works; `None` where it was not tried.
     pub stream: Option<Result<(), String>>,
+}
+
+/// ProbeActor, StreamActor -> ExchangeActor, before they end: the venue turned us away. No reply.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct TurnedAway {
+    /// At which door.
+    pub door: Door,
+    /// For what.
+    pub refusal: Refusal,
+    /// The venue's own wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl TurnedAway {
+    /// The refusal that a failed connect means; `None` for other failures. A 403 is the ban of a
+    /// venue's edge.
+    pub fn from_upgrade(error: &TransportError) -> Option<TurnedAway> {
+        let TransportError::Upgrade { status, retry_after } = error else { return None };
+        let refusal = match status {
+            429 => Refusal::Limited,
+            403 | 418 => Refusal::Banned,
+            _ => return None,
+        };
+        Some(TurnedAway { door: Door::Stream, refusal, retry_after: *retry_after })
+    }
+}
+
+/// Where a venue turns callers away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// REST calls.
+    Rest,
+    /// Connects.
+    Stream,
 }
 
 /// Supervisor -> ExchangeActor: what is wanted now. No reply.

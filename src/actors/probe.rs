@@ -8,8 +8,9 @@ use actix::prelude::*;
 use futures_util::{SinkExt, StreamExt};
 
 use super::exchange::ExchangeActor;
-use super::messages::{Probed, Stop};
+use super::messages::{Door, Probed, Stop, TurnedAway};
 use super::venue::Venue;
+use crate::engine::budget::Refusal;
 use crate::exchange::{Channel, ErrorKind, Event, Instrument, InstrumentSource, Retry, Subscription, VenueError};
 use crate::market::Symbol;
 use crate::supervise::exit::{Exit, ExitGuard};
@@ -47,6 +48,15 @@ enum ProbeError {
     Transport(#[from] TransportError),
     #[error(transparent)]
     Venue(#[from] VenueError),
+}
+
+impl ProbeError {
+    /// What the parent must know besides the failure.
+    fn turned_away(&self) -> Option<TurnedAway> {
+        let ProbeError::Venue(error) = self else { return None };
+        let (refusal, retry_after) = Refusal::of(error.kind)?;
+        Some(TurnedAway { door: Door::Rest, refusal, retry_after })
+    }
 }
 
 type Found = (Vec<Instrument>, Vec<(Symbol, String)>);
@@ -92,10 +102,19 @@ async fn read_instruments(venue: &Venue, symbols: &[Symbol]) -> Result<Found, Pr
 }
 
 /// Connects, subscribes one market, and waits for its ack or its data.
-async fn try_stream(venue: &Venue, channel: Channel, stream_id: String) -> Result<(), String> {
+async fn try_stream(
+    venue: &Venue,
+    channel: Channel,
+    stream_id: String,
+    parent: &Addr<ExchangeActor>,
+) -> Result<(), String> {
     let trial = async {
-        let mut socket =
-            venue.transport.connect(&venue.dialect.stream_url(channel)).await.map_err(|error| error.to_string())?;
+        let mut socket = venue.transport.connect(&venue.dialect.stream_url(channel)).await.map_err(|error| {
+            if let Some(turned_away) = TurnedAway::from_upgrade(&error) {
+                parent.do_send(turned_away);
+            }
+            error.to_string()
+        })?;
         let subscription = Subscription { channel, stream_id };
         for frame in venue.dialect.encode_subscribe(&[subscription], 1) {
             socket.sink.send(Frame::Text(frame.text.into())).await.map_err(|error| error.to_string())?;
@@ -141,12 +160,13 @@ impl Actor for ProbeActor {
         let venue = self.setup.venue.clone();
         let symbols = self.setup.symbols.clone();
         let channel = self.setup.stream_trial;
+        let parent = self.setup.parent.clone();
         let probing = async move {
             let (instruments, unknown) = read_instruments(&venue, &symbols).await?;
             let wanted = instruments.iter().find(|instrument| symbols.contains(&instrument.symbol));
             let stream = match (channel, wanted) {
                 (Some(channel), Some(instrument)) => {
-                    Some(try_stream(&venue, channel, instrument.stream_id.clone()).await)
+                    Some(try_stream(&venue, channel, instrument.stream_id.clone(), &parent).await)
                 }
                 _ => None,
             };
@@ -158,7 +178,12 @@ impl Actor for ProbeActor {
                 Ok((instruments, unknown, stream)) => {
                     actor.setup.parent.do_send(Probed { generation, instruments, unknown, stream });
                 }
-                Err(error) => actor.setup.guard.ends_with(Exit::Failed(error.to_string())),
+                Err(error) => {
+                    if let Some(turned_away) = error.turned_away() {
+                        actor.setup.parent.do_send(turned_away);
+                    }
+                    actor.setup.guard.ends_with(Exit::Failed(error.to_string()));
+                }
             }
             ctx.stop();
         }));

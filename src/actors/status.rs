@@ -111,7 +111,8 @@ impl StatusActor {
                 warn!(%error, "status not written");
             }
             if actor.is_stopping {
-                ctx.stop();
+                // What was said while this write was under way goes out with a last one.
+                actor.write(ctx);
             }
         }));
     }

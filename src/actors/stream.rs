@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::exchange::ExchangeActor;
 use super::messages::{
-    Stop, StreamAttached, StreamBatch, StreamDetached, StreamNews, StreamNotice, Subscribe, Unsubscribe,
+    Stop, StreamAttached, StreamBatch, StreamDetached, StreamNews, StreamNotice, Subscribe, TurnedAway, Unsubscribe,
 };
 use super::symbol::SymbolActor;
 use super::venue::Venue;
@@ -126,7 +126,12 @@ impl StreamActor {
     fn connected(&mut self, result: Result<WebSocket, TransportError>, ctx: &mut Context<Self>) {
         let socket = match result {
             Ok(socket) => socket,
-            Err(error) => return self.end(Exit::Failed(error.to_string()), ctx),
+            Err(error) => {
+                if let Some(turned_away) = TurnedAway::from_upgrade(&error) {
+                    self.setup.parent.do_send(turned_away);
+                }
+                return self.end(Exit::Failed(error.to_string()), ctx);
+            }
         };
         self.setup.venue.tally.connection();
         self.last_frame_at = Instant::now();

@@ -1,7 +1,7 @@
 //! The root of the tree: starts writer and status, keeps one ExchangeActor per exchange as the
 //! tables say, remembers bans and budgets across their lives, and stops everything in order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::store::{CollectorLock, ExchangeMode, ExchangeRow, Store, StoreError, 
 use crate::supervise::children::Children;
 use crate::supervise::exit::{ChildExited, ExitGuard};
 use crate::supervise::family::{Family, Member};
-use crate::supervise::policy::Decision;
+use crate::supervise::policy::{Decision, Exhausted, RestartPolicy};
 use crate::supervise::slot::SlotOwner;
 use crate::transport::Transport;
 
@@ -84,6 +84,8 @@ pub struct Supervisor {
     reporters: Children<&'static str, StatusActor>,
     exchanges: Children<String, ExchangeActor>,
     families: HashMap<String, Family>,
+    /// Exchanges that are not wanted any more and have not ended yet.
+    ending: BTreeSet<String>,
     service_family: (Family, Member),
     budgets: HashMap<String, Arc<Mutex<Budgets>>>,
     wanted: BTreeMap<String, (ExchangeRow, Vec<SymbolRow>)>,
@@ -99,7 +101,11 @@ impl Supervisor {
         let policies = &setup.config.restart;
         Supervisor {
             services: Children::new(policies.writer),
-            reporters: Children::new(policies.writer),
+            // Nothing that happens on the side branch may stop the collecting.
+            reporters: Children::new(RestartPolicy {
+                exhausted: Exhausted::Quarantine(policies.writer.period),
+                ..policies.writer
+            }),
             exchanges: Children::new(policies.exchange),
             config: setup.config,
             store: setup.store,
@@ -114,6 +120,7 @@ impl Supervisor {
             writer: SlotOwner::default(),
             status: SlotOwner::default(),
             families: HashMap::new(),
+            ending: BTreeSet::new(),
             service_family: Family::new(),
             budgets: HashMap::new(),
             wanted: BTreeMap::new(),
@@ -208,7 +215,7 @@ impl Supervisor {
         next.retain(|_, (_, symbols)| !symbols.is_empty());
         let gone: Vec<String> = self.wanted.keys().filter(|name| !next.contains_key(*name)).cloned().collect();
         for name in gone {
-            self.drop_exchange(&name);
+            self.drop_exchange(name, ctx);
         }
         for (name, (row, symbols)) in next {
             let before = self.wanted.insert(name.clone(), (row.clone(), symbols.clone()));
@@ -256,7 +263,7 @@ impl Supervisor {
     }
 
     fn start_exchange(&mut self, name: &str, ctx: &mut Context<Self>) {
-        if self.is_stopping || self.exchanges.addr(&name.to_owned()).is_some() {
+        if self.is_stopping || self.ending.contains(name) || self.exchanges.addr(&name.to_owned()).is_some() {
             return;
         }
         let Some((row, symbols)) = self.wanted.get(name).cloned() else { return };
@@ -315,17 +322,30 @@ impl Supervisor {
         ctx.spawn(waiting.into_actor(self).map(|name, actor, ctx| actor.start_exchange(&name, ctx)));
     }
 
-    fn drop_exchange(&mut self, name: &str) {
-        let Some((_, symbols)) = self.wanted.remove(name) else { return };
-        if let Some(addr) = self.exchanges.remove(&name.to_owned()) {
+    /// Ends an exchange. Its status is removed when nobody can report any more, and should it be
+    /// wanted again meanwhile, it starts only then.
+    fn drop_exchange(&mut self, name: String, ctx: &mut Context<Self>) {
+        let Some((_, symbols)) = self.wanted.remove(&name) else { return };
+        if let Some(addr) = self.exchanges.remove(&name) {
             addr.do_send(Stop);
         }
-        if let Some(status) = self.status.current() {
-            for symbol in symbols {
-                status.do_send(Forget(format!("{name}:{}", symbol.symbol)));
+        let family = self.families.remove(&name);
+        self.ending.insert(name.clone());
+        let waiting = async move {
+            if let Some(mut family) = family {
+                family.ended_within(FAMILY_WAIT).await;
             }
-            status.do_send(Forget(name.to_owned()));
-        }
+        };
+        ctx.spawn(waiting.into_actor(self).map(move |(), actor, ctx| {
+            actor.ending.remove(&name);
+            if let Some(status) = actor.status.current() {
+                for symbol in symbols {
+                    status.do_send(Forget(format!("{name}:{}", symbol.symbol)));
+                }
+                status.do_send(Forget(name.clone()));
+            }
+            actor.start_exchange(&name, ctx);
+        }));
     }
 
     fn report(&self) {

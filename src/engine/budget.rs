@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::exchange::{Cost, RateLimit};
+use crate::exchange::{Cost, ErrorKind, RateLimit};
 
 /// What a call is for; the first named goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +63,15 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The refusal that an error means, with the venue's own wait; `None` for other errors.
+    pub const fn of(kind: ErrorKind) -> Option<(Refusal, Option<Duration>)> {
+        match kind {
+            ErrorKind::RateLimited { retry_after } => Some((Refusal::Limited, retry_after)),
+            ErrorKind::Banned { retry_after } => Some((Refusal::Banned, retry_after)),
+            _ => None,
+        }
+    }
+
     /// First and longest wait where the venue names none.
     const fn backoff(self) -> (Duration, Duration) {
         match self {

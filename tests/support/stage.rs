@@ -15,9 +15,11 @@ use candlewick::market::{Candle, Grid, Span, Symbol, Timeframe};
 use candlewick::sim::{Fault, SimConfig, SimRequest, Simulator};
 use candlewick::status::{ComponentStatus, Mode, Phase};
 use candlewick::store::{
-    self, Access, CandleQuery, CandleSource, Coverage, LedgerEntry, NewSymbol, SeriesRow, Store, StoredCandle,
+    self, Access, CandleQuery, CandleSource, Coverage, ExchangeMode, ExchangeRow, LedgerEntry, NewSymbol, SeriesRow,
+    Store, StoredCandle,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::value::RawValue;
 
 use super::faulty_store::FaultyStore;
 use super::faulty_transport::FaultyTransport;
@@ -65,7 +67,12 @@ pub struct Stage {
 impl Stage {
     /// Simulated exchanges and an empty database; nothing runs yet.
     pub async fn new(config: SimConfig) -> Stage {
-        let clock = Clock::scaled(start(), 1.0);
+        Stage::at(start(), config).await
+    }
+
+    /// [`Stage::new`] at another time.
+    pub async fn at(start: DateTime<Utc>, config: SimConfig) -> Stage {
+        let clock = Clock::scaled(start, 1.0);
         let simulator = Simulator::new(config, clock.clone());
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", dir.path().join("candlewick.db").display());
@@ -105,6 +112,18 @@ impl Stage {
             only_ticker: false,
         };
         self.store.add_symbol(&new).await.unwrap();
+    }
+
+    /// Sets the mode of an exchange in the tables.
+    pub async fn set_mode(&self, exchange: &str, mode: ExchangeMode) {
+        let rows = self.store.exchanges().await.unwrap();
+        let row = rows.into_iter().find(|row| row.name == exchange).unwrap();
+        self.store.put_exchange(&ExchangeRow { mode, ..row }).await.unwrap();
+    }
+
+    /// Keeps an exchange from streaming.
+    pub async fn poll_only(&self, exchange: &str) {
+        self.set_mode(exchange, ExchangeMode::Poll).await;
     }
 
     /// Starts the collector.
@@ -154,11 +173,12 @@ impl Stage {
     /// Lets virtual time pass until the condition holds, and returns how much has passed.
     pub async fn until(&self, what: &str, deadline: Duration, mut holds: impl FnMut(&Stage) -> bool) -> Duration {
         let began = tokio::time::Instant::now();
+        let step = (deadline / 1000).clamp(Duration::from_millis(5), Duration::from_millis(250));
         while !holds(self) {
             if began.elapsed() > deadline {
                 panic!("not within {deadline:?}: {what}; at {} {:#?}", self.now(), self.statuses());
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(step).await;
         }
         began.elapsed()
     }
@@ -254,7 +274,8 @@ impl Stage {
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
         });
         assert_eq!(reply.status, 200, "{:?}", reply.body);
-        serde_json::from_slice(&reply.body).unwrap()
+        let rows: Vec<TrueRow<'_>> = serde_json::from_slice(&reply.body).unwrap();
+        rows.iter().map(TrueRow::candle).collect()
     }
 
     // --- what must hold ---------------------------------------------------------------------
@@ -309,6 +330,40 @@ impl Stage {
         assert!(!lateness.is_empty(), "{exchange}:{name} has no candles from {from}");
         let late: Vec<_> = lateness.into_iter().filter(|(_, late)| *late > limit).collect();
         assert_eq!(late, [], "{exchange}:{name}");
+    }
+}
+
+/// A row of the simulator's truth. Numbers are read as text, because `serde_json` rounds some of them wrongly.
+#[derive(serde::Deserialize)]
+struct TrueRow<'a> {
+    open_time: DateTime<Utc>,
+    #[serde(borrow)]
+    open: &'a RawValue,
+    #[serde(borrow)]
+    high: &'a RawValue,
+    #[serde(borrow)]
+    low: &'a RawValue,
+    #[serde(borrow)]
+    close: &'a RawValue,
+    #[serde(borrow)]
+    volume: &'a RawValue,
+    trades: Option<u64>,
+}
+
+impl TrueRow<'_> {
+    fn candle(&self) -> Candle {
+        let number = |value: &RawValue| value.get().parse().unwrap();
+        Candle {
+            open_time: self.open_time,
+            open: number(self.open),
+            high: number(self.high),
+            low: number(self.low),
+            close: number(self.close),
+            volume: number(self.volume),
+            quote_volume: None,
+            trades: self.trades,
+            vwap: None,
+        }
     }
 }
 

@@ -4,3 +4,10 @@
 mod support;
 
 mod modes;
+mod ordered_stop;
+mod outages;
+mod polling;
+mod reports;
+mod settings;
+mod silence;
+mod supervision;

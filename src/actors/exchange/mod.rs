@@ -18,7 +18,8 @@ use tracing::{info, warn};
 use self::rest::{CandleWork, Rest, Work};
 use self::streams::Lines;
 use super::messages::{
-    Configure, FetchCandles, FetchError, FetchedPage, Forget, Probed, Report, Stop, SymbolNews, SymbolNotice,
+    Configure, Door, FetchCandles, FetchError, FetchedPage, Forget, Probed, Report, Stop, SymbolNews, SymbolNotice,
+    TurnedAway,
 };
 use super::probe::{ProbeActor, ProbeSetup};
 use super::status::StatusActor;
@@ -28,7 +29,7 @@ use super::symbol::{SymbolActor, SymbolSetup};
 use super::venue::Venue;
 use super::writer::WriterActor;
 use crate::config::RestartPolicies;
-use crate::engine::budget::Budget;
+use crate::engine::budget::{Budget, transit_allowance};
 use crate::exchange::{Channel, Instrument, InstrumentSource};
 use crate::market::Symbol;
 use crate::status::{ComponentStatus, Health, Phase};
@@ -146,6 +147,20 @@ impl ExchangeActor {
         run(&mut self.rest, &mut budgets.rest)
     }
 
+    fn with_budgets<R>(&self, run: impl FnOnce(&mut Budgets) -> R) -> R {
+        run(&mut self.setup.budgets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Until when a door is closed by the venue, while it is.
+    fn blocked(&self, door: Door) -> Option<DateTime<Utc>> {
+        let now = self.setup.venue.clock.now();
+        let until = self.with_budgets(|budgets| match door {
+            Door::Rest => budgets.rest.blocked_until(),
+            Door::Stream => budgets.connects.blocked_until(),
+        });
+        until.filter(|until| *until > now)
+    }
+
     fn fail(&mut self, why: String, ctx: &mut Context<Self>) {
         self.setup.guard.ends_with(Exit::Failed(why));
         ctx.stop();
@@ -183,7 +198,12 @@ impl ExchangeActor {
         if self.is_stopping || self.probe.addr(&()).is_some() {
             return;
         }
-        let wants_stream = self.setup.row.mode != ExchangeMode::Poll && !self.streams_work;
+        if let Some(until) = self.blocked(Door::Rest) {
+            ctx.run_later(self.wall_until(until), |actor, ctx| actor.start_probe(ctx));
+            return;
+        }
+        let wants_stream =
+            self.setup.row.mode != ExchangeMode::Poll && !self.streams_work && self.blocked(Door::Stream).is_none();
         let capabilities = self.setup.venue.capabilities();
         let channel = self.wanted.values().flat_map(|row| &row.timeframes).copied().min();
         let channel = channel.filter(|timeframe| capabilities.timeframe(*timeframe).is_some());
@@ -221,8 +241,9 @@ impl ExchangeActor {
             Some(Err(why)) => {
                 let wait = self.setup.reprobe.wait(self.stream_trials, rand::random());
                 self.stream_trials = self.stream_trials.saturating_add(1);
-                warn!(exchange = self.setup.venue.id(), why, ?wait, "no stream; polling until it is tried again");
-                ctx.run_later(self.setup.venue.clock.to_wall(wait), |actor, ctx| actor.start_probe(ctx));
+                let at = Some(self.setup.venue.clock.now() + wait).max(self.blocked(Door::Stream)).unwrap_or_default();
+                warn!(exchange = self.setup.venue.id(), why, again_at = %at, "no stream; polling until it is tried again");
+                ctx.run_later(self.wall_until(at), |actor, ctx| actor.start_probe(ctx));
             }
             None => {}
         }
@@ -262,6 +283,10 @@ impl ExchangeActor {
 
     /// The venue does not know a symbol: shown, not restarted, asked for again with the next list.
     fn unknown(&mut self, symbol: Symbol, why: String) {
+        // Should the instrument list be the first to say so, its actor has nothing to serve any more.
+        self.stop_symbol(&symbol);
+        self.symbols.remove(&symbol);
+        self.instruments.remove(&symbol);
         let Some(row) = self.wanted.get_mut(&symbol) else { return };
         warn!(exchange = self.setup.venue.id(), %symbol, why, "the venue does not know this symbol");
         row.state = SymbolState::Rejected(why);
@@ -338,6 +363,15 @@ impl ExchangeActor {
         }
     }
 
+    /// Takes a symbol that is not wanted any more off the status.
+    fn forget(&self, symbol: &Symbol) {
+        if let Some(status) = self.setup.status.current()
+            && !self.wanted.contains_key(symbol)
+        {
+            status.do_send(Forget(format!("{}:{symbol}", self.setup.venue.id())));
+        }
+    }
+
     fn configure(&mut self, configure: Configure, ctx: &mut Context<Self>) {
         let mode_changed = configure.exchange.mode != self.setup.row.mode;
         self.setup.row = configure.exchange;
@@ -346,10 +380,9 @@ impl ExchangeActor {
         let gone: Vec<Symbol> = self.wanted.keys().filter(|symbol| !next.contains_key(*symbol)).cloned().collect();
         for symbol in gone {
             self.stop_symbol(&symbol);
-            self.symbols.remove(&symbol);
             self.wanted.remove(&symbol);
-            if let Some(status) = self.setup.status.current() {
-                status.do_send(Forget(format!("{}:{symbol}", self.setup.venue.id())));
+            if self.symbols.remove(&symbol).is_none() {
+                self.forget(&symbol);
             }
         }
         let mut fresh = Vec::new();
@@ -403,12 +436,10 @@ impl ExchangeActor {
         let mut report = ComponentStatus::starting(exchange);
         report.exchange = Some(exchange.to_owned());
         report.restarts = self.setup.restarts;
-        let blocked = self.setup.budgets.lock().unwrap_or_else(PoisonError::into_inner).rest.blocked_until();
-        let now = self.setup.venue.clock.now();
-        (report.health, report.phase, report.message) = match (&self.gate, blocked.filter(|until| *until > now)) {
-            (Gate::Closed(why), _) => (Health::Error, Phase::Waiting, why.clone()),
-            (Gate::Open, Some(until)) => (Health::Error, Phase::Waiting, format!("turned away until {until}")),
-            (Gate::Open, None) if self.rest.live_waiting() > self.wanted.len() => {
+        (report.health, report.phase, report.message) = match (&self.gate, self.blocked(Door::Rest)) {
+            (_, Some(until)) => (Health::Error, Phase::Waiting, format!("turned away until {until}")),
+            (Gate::Closed(why), None) => (Health::Error, Phase::Waiting, why.clone()),
+            (Gate::Open, None) if self.is_stretched() => {
                 let waiting = self.rest.live_waiting();
                 (
                     Health::Processing,
@@ -419,6 +450,17 @@ impl ExchangeActor {
             (Gate::Open, None) => (Health::Running, Phase::Live, String::new()),
         };
         status.do_send(Report(report));
+    }
+
+    /// True when the calls that keep series at the present need longer than the shortest bar.
+    fn is_stretched(&self) -> bool {
+        let finest = self.wanted.values().flat_map(|row| &row.timeframes).min();
+        let (Some(limit), Some(finest)) = (self.setup.venue.capabilities().limits.first(), finest) else {
+            return false;
+        };
+        let calls = u32::try_from(self.rest.live_waiting()).unwrap_or(u32::MAX);
+        let each = (limit.window + transit_allowance(limit)) / limit.capacity.max(1);
+        each.saturating_mul(calls) > finest.nominal()
     }
 
     fn report_idle(&self, row: &SymbolRow) {
@@ -465,7 +507,10 @@ impl Actor for ExchangeActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         if let Some(until) = self.setup.row.blocked_until {
-            self.with_budget(|_, budget| budget.block_until(until));
+            self.with_budgets(|budgets| {
+                budgets.rest.block_until(until);
+                budgets.connects.block_until(until);
+            });
         }
         self.report();
         self.start_probe(ctx);
@@ -504,6 +549,14 @@ impl Handler<Probed> for ExchangeActor {
         if self.probe.is_current(&(), message.generation) {
             self.probed(message, ctx);
         }
+    }
+}
+
+impl Handler<TurnedAway> for ExchangeActor {
+    type Result = ();
+
+    fn handle(&mut self, message: TurnedAway, _: &mut Context<Self>) {
+        self.turned_away(message);
     }
 }
 
@@ -567,15 +620,13 @@ impl Handler<ChildExited<Symbol>> for ExchangeActor {
             return self.stop_symbols_when_streams_ended(ctx);
         }
         if !current {
-            return;
+            // What it reported on its way out is its last word.
+            return self.forget(&symbol);
         }
         self.cancel(&symbol);
         let exchange = self.setup.venue.id();
         match (message.exit, decision) {
             (Exit::Rejected(why), _) => {
-                self.detach(&symbol);
-                self.symbols.remove(&symbol);
-                self.instruments.remove(&symbol);
                 self.unknown(symbol, why);
             }
             (exit, Some(Decision::RestartAt(at))) => {

@@ -1,6 +1,7 @@
 //! The REST side of an exchange: calls wait in the queue for gate and budget, leave by priority,
 //! and are judged when they come back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
 use super::ExchangeActor;
-use crate::actors::messages::{Blocked, FetchError, FetchedPage};
+use crate::actors::messages::{Blocked, Door, FetchError, FetchedPage, TurnedAway};
 use crate::engine::book::Call;
 use crate::engine::budget::{Priority, Refusal};
 use crate::engine::queue::{Next, RequestQueue};
@@ -21,6 +22,9 @@ use crate::transport::TransportError;
 const CONCURRENT_CALLS: usize = 8;
 /// Failures of one call, each followed by successes of others, before it is given up.
 const MAX_FAILURES: u32 = 3;
+/// First and longest wait of a call that fails alone.
+const HOLD_FIRST: Duration = Duration::from_secs(1);
+const HOLD_LONGEST: Duration = Duration::from_secs(60);
 /// Blocks at least this long survive a restart.
 const LONG_BLOCK: Duration = Duration::from_secs(30);
 
@@ -30,6 +34,8 @@ pub(super) struct Job {
     cost: Cost,
     priority: Priority,
     failures: u32,
+    /// How often it waited by itself.
+    holds: u32,
     /// Successes of the venue when this call last failed.
     successes_then: Option<u64>,
 }
@@ -72,12 +78,14 @@ pub(super) struct Rest {
     queue: RequestQueue<Symbol, Job>,
     in_flight: usize,
     successes: u64,
+    /// Symbols whose calls have failed since the last success.
+    failing: BTreeSet<Symbol>,
     timer: Option<SpawnHandle>,
 }
 
 impl Rest {
     pub fn new() -> Rest {
-        Rest { queue: RequestQueue::new(), in_flight: 0, successes: 0, timer: None }
+        Rest { queue: RequestQueue::new(), in_flight: 0, successes: 0, failing: BTreeSet::new(), timer: None }
     }
 
     /// Calls that wait although they keep series at the present.
@@ -96,7 +104,7 @@ impl ExchangeActor {
             Work::Candles(work) => (Some(self.encode(work, work.call)), work.call.priority),
         };
         let Some(request) = request else { return };
-        let job = Job { work, cost: request.cost, priority, failures: 0, successes_then: None };
+        let job = Job { work, cost: request.cost, priority, failures: 0, holds: 0, successes_then: None };
         self.push(job);
         self.pump(ctx);
     }
@@ -202,6 +210,7 @@ impl ExchangeActor {
         match outcome {
             Ok(outcome) => {
                 self.rest.successes += 1;
+                self.rest.failing.clear();
                 self.with_budget(|_, budget| budget.succeeded(now));
                 self.venue_works();
                 match (outcome, job.work) {
@@ -215,35 +224,50 @@ impl ExchangeActor {
     }
 
     fn refused(&mut self, job: Job, error: VenueError, ctx: &mut Context<Self>) {
-        let (refusal, retry_after) = match error.kind {
-            ErrorKind::RateLimited { retry_after } => (Refusal::Limited, retry_after),
-            ErrorKind::Banned { retry_after } => (Refusal::Banned, retry_after),
-            ErrorKind::Unavailable | ErrorKind::Malformed => return self.failed(job, &error.to_string(), ctx),
-            ErrorKind::UnknownSymbol | ErrorKind::BadRequest | ErrorKind::OutOfHistory => {
+        if let Some((refusal, retry_after)) = Refusal::of(error.kind) {
+            self.turned_away(TurnedAway { door: Door::Rest, refusal, retry_after });
+            return self.push(job);
+        }
+        match error.kind {
+            ErrorKind::Unavailable | ErrorKind::Malformed => self.failed(job, &error.to_string(), ctx),
+            _ => {
                 if let Work::Describe(symbol) = &job.work {
                     self.unknown(symbol.clone(), error.message.clone());
                 }
-                return job.work.fail(FetchError::Venue(error));
+                job.work.fail(FetchError::Venue(error));
             }
-        };
+        }
+    }
+
+    /// Nothing passes the door before the venue's time. A ban closes both doors, because whoever
+    /// tries the other one lengthens it.
+    pub(super) fn turned_away(&mut self, TurnedAway { door, refusal, retry_after }: TurnedAway) {
         let now = self.setup.venue.clock.now();
-        let until = self.with_budget(|_, budget| budget.refused(refusal, retry_after, now));
-        warn!(exchange = self.setup.venue.id(), %error, %until, "the venue turned us away");
+        let until = self.with_budgets(|budgets| {
+            let (asked, other) = match door {
+                Door::Rest => (&mut budgets.rest, &mut budgets.connects),
+                Door::Stream => (&mut budgets.connects, &mut budgets.rest),
+            };
+            let until = asked.refused(refusal, retry_after, now);
+            if refusal == Refusal::Banned {
+                other.block_until(until);
+            }
+            until
+        });
+        warn!(exchange = self.setup.venue.id(), ?door, ?refusal, %until, "the venue turned us away");
         if until - now >= chrono::TimeDelta::from_std(LONG_BLOCK).unwrap_or_default() {
             let exchange = self.setup.venue.id().to_owned();
             self.setup.supervisor.do_send(Blocked { exchange, until });
         }
-        self.push(job);
         self.report();
     }
 
-    /// The venue did not answer as it should: its trouble closes the gate, and the call waits there.
-    /// Only a call that fails again after others have succeeded is the symbol's own trouble, which
-    /// costs the others nothing.
+    /// The venue did not answer as it should. Whose trouble it is, others show: when calls of two
+    /// symbols fail in a row it is the venue's, which closes the gate. Until then the call waits by
+    /// itself, and when it fails while others succeed it is given up, as its symbol's own trouble.
     fn failed(&mut self, mut job: Job, why: &str, ctx: &mut Context<Self>) {
         debug!(exchange = self.setup.venue.id(), symbol = %job.work.symbol(), error = why, "call failed");
-        let is_own = job.successes_then.is_some_and(|then| then < self.rest.successes);
-        if is_own || job.failures == 0 {
+        if job.successes_then.is_none_or(|then| then < self.rest.successes) {
             job.failures += 1;
         }
         job.successes_then = Some(self.rest.successes);
@@ -251,10 +275,17 @@ impl ExchangeActor {
             let attempts = job.failures;
             return job.work.fail(FetchError::Exhausted { attempts, last: why.to_owned() });
         }
-        self.push(job);
-        if !is_own {
-            self.close_gate(why.to_owned(), ctx);
+        self.rest.failing.insert(job.work.symbol().clone());
+        if self.rest.failing.len() > 1 || self.wanted.len() == 1 || !self.gate.is_open() {
+            self.push(job);
+            return self.close_gate(why.to_owned(), ctx);
         }
+        let wait = HOLD_FIRST.saturating_mul(2u32.saturating_pow(job.holds)).min(HOLD_LONGEST);
+        job.holds += 1;
+        ctx.run_later(self.setup.venue.clock.to_wall(wait), |actor, ctx| {
+            actor.push(job);
+            actor.pump(ctx);
+        });
     }
 }
 

@@ -9,7 +9,7 @@ use actix::prelude::*;
 use tracing::{info, warn};
 
 use super::ExchangeActor;
-use crate::actors::messages::{StreamDetached, StreamNews, StreamNotice, Subscribe, Unsubscribe};
+use crate::actors::messages::{Stop, StreamDetached, StreamNews, StreamNotice, Subscribe, Unsubscribe};
 use crate::actors::stream::{StreamActor, StreamKey, StreamSetup};
 use crate::actors::symbol::{SymbolActor, streamed_timeframes};
 use crate::engine::budget::{Admission, Priority};
@@ -89,7 +89,8 @@ impl ExchangeActor {
         }
     }
 
-    /// Takes a symbol off all connections; it polls from now on.
+    /// Takes a symbol off all connections; it polls from now on. A connection that carries nothing
+    /// any more is closed.
     pub(super) fn detach(&mut self, symbol: &Symbol) {
         let Some(instrument) = self.instruments.get(symbol) else { return };
         for (key, line) in &mut self.lines.lines {
@@ -97,6 +98,9 @@ impl ExchangeActor {
                 && let Some(stream) = self.streams.addr(key)
             {
                 stream.do_send(Unsubscribe { stream_id: instrument.stream_id.clone() });
+                if line.carries.is_empty() {
+                    stream.do_send(Stop);
+                }
             }
         }
     }
@@ -151,10 +155,14 @@ impl ExchangeActor {
         ctx.run_later(wait, move |actor, ctx| actor.connect(key, ctx));
     }
 
-    /// Opens all connections again after the stream was found to work.
+    /// Gives every living symbol that has none its places on connections, and opens those that are
+    /// down. What a connection carries already is left alone: to attach it again would cost it the
+    /// running bucket.
     pub(super) fn attach_all(&mut self, ctx: &mut Context<Self>) {
-        let living: Vec<Symbol> = self.symbols.living().map(|(symbol, _)| symbol.clone()).collect();
-        for symbol in living {
+        let is_carried = |symbol: &Symbol| self.lines.lines.values().any(|line| line.carries.contains_key(symbol));
+        let free: Vec<Symbol> =
+            self.symbols.living().map(|(symbol, _)| symbol).filter(|symbol| !is_carried(symbol)).cloned().collect();
+        for symbol in free {
             self.attach(&symbol, ctx);
         }
         let idle: Vec<StreamKey> =

@@ -37,9 +37,13 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What was found in the database in the end.
 pub struct SeriesReport {
+    /// Exchange id.
     pub exchange: String,
+    /// Unified name.
     pub symbol: Symbol,
+    /// Timeframe.
     pub timeframe: Timeframe,
+    /// Candles inside complete stretches.
     pub candles: usize,
     /// What the ledger claims and the rows do not hold.
     pub violations: Vec<Violation>,
@@ -47,6 +51,7 @@ pub struct SeriesReport {
     pub differences: usize,
 }
 
+/// Runs it and prints what was found.
 pub fn main() -> anyhow::Result<()> {
     let reports = actix_rt::System::new().block_on(run())?;
     println!("exchange  symbol    tf   candles  violations  differences");
@@ -71,6 +76,7 @@ pub fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Collects for some minutes of simulated time, stops, and examines what is on the disk.
 pub async fn run() -> anyhow::Result<Vec<SeriesReport>> {
     // 10:00 in New York on a Friday, so that shares trade too.
     let epoch: DateTime<Utc> = "2026-11-20T15:00:00Z".parse()?;

@@ -24,6 +24,7 @@ const SYMBOL: &str = "BTC/USD";
 const HISTORY: i64 = 10;
 const CANDLES: usize = 15;
 
+/// Collects from the simulated or the real exchange.
 pub fn main() -> anyhow::Result<()> {
     let is_real = std::env::args().any(|argument| argument == "--real");
     actix_rt::System::new().block_on(async {

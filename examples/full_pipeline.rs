@@ -78,8 +78,8 @@ pub fn main() -> anyhow::Result<()> {
 
 /// Collects for some minutes of simulated time, stops, and examines what is on the disk.
 pub async fn run() -> anyhow::Result<Vec<SeriesReport>> {
-    // 10:00 in New York on a Friday, so that shares trade too.
-    let epoch: DateTime<Utc> = "2026-11-20T15:00:00Z".parse()?;
+    // 10:26 in New York on a Friday: shares trade, and their first hour is about to close.
+    let epoch: DateTime<Utc> = "2026-11-20T15:26:00Z".parse()?;
     let simulator = Simulator::new(SimConfig::default(), Clock::scaled(epoch, SPEED));
     let exchanges = server::serve(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?, simulator.clone())?;
 

@@ -68,7 +68,7 @@ pub static CAPABILITIES: Capabilities = Capabilities {
         ping_every: Some(Duration::from_secs(30)),
         has_heartbeat: true,
     },
-    remark: "REST holds only the newest 720 bars of a timeframe; deeper history is rebuilt from trades",
+    remark: "REST holds only the newest 720 bars of a timeframe; what is older is recorded as unavailable",
 };
 
 /// Minutes of a timeframe, as Kraken names its intervals.

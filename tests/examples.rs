@@ -1,0 +1,55 @@
+//! The examples do what they say.
+
+#[path = "../examples/full_pipeline.rs"]
+#[allow(dead_code)] // its `main` and what it prints
+mod full_pipeline;
+#[path = "../examples/one_symbol.rs"]
+#[allow(dead_code)]
+mod one_symbol;
+
+use std::net::Ipv4Addr;
+
+use candlewick::clock::Clock;
+use candlewick::sim::{SimConfig, Simulator, server};
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::net::TcpListener;
+
+#[test]
+fn the_full_pipeline_ends_with_proven_candles() {
+    let reports = actix_rt::System::new().block_on(full_pipeline::run()).unwrap();
+    let series: Vec<_> = reports.iter().map(|r| (r.exchange.as_str(), r.timeframe.as_str())).collect();
+    assert_eq!(
+        series,
+        [("binance", "1m"), ("binance", "1h"), ("kraken", "1m"), ("kraken", "1h"), ("yahoo", "1m"), ("yahoo", "1h")]
+    );
+    for report in &reports {
+        let name = format!("{} {} {}", report.exchange, report.symbol, report.timeframe);
+        assert_eq!(report.violations, [], "{name}");
+        assert_eq!(report.differences, 0, "{name}");
+        let least = match (report.exchange.as_str(), report.timeframe.as_str()) {
+            // New York opened at 09:30 and it is 10:31; minutes without a trade have no bar.
+            ("yahoo", "1m") => 45,
+            ("yahoo", _) => 1,
+            // Six hours of history and five minutes of stream.
+            (_, "1m") => 365,
+            _ => 6,
+        };
+        assert!(report.candles >= least, "{name}: {} candles", report.candles);
+    }
+}
+
+#[test]
+fn one_symbol_is_told_in_order_and_without_a_hole() {
+    let epoch: DateTime<Utc> = "2026-11-20T15:00:30Z".parse().unwrap();
+    let mut times = Vec::new();
+    actix_rt::System::new().block_on(async {
+        let simulator = Simulator::new(SimConfig::default(), Clock::scaled(epoch, 120.0));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let server = server::serve(listener, simulator).unwrap();
+        let url = format!("http://{}", server.address());
+        one_symbol::run(Some(url), |row| times.push(row.candle.open_time)).await.unwrap();
+        server.stop().await;
+    });
+    assert_eq!(times.len(), 15);
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] == TimeDelta::minutes(1)), "{times:?}");
+}

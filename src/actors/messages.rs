@@ -61,7 +61,7 @@ pub struct StreamBatch {
     pub connection: ConnectionId,
     /// Frames, oldest first; forming states of one bucket are merged into the newest.
     pub frames: Vec<(Timeframe, CandleFrame)>,
-    /// Venue time of the newest frame of the whole connection; all earlier frames of this symbol
+    /// The venue's newest stamp on any frame of the connection; all earlier frames of this symbol
     /// were handed over before or stand in `frames`.
     pub alive_at: DateTime<Utc>,
 }

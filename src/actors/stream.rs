@@ -171,7 +171,9 @@ impl StreamActor {
         let ack_wait = self.setup.venue.io_wait(ACK_WAIT);
         ctx.run_interval(ack_wait / 4, move |actor, ctx| actor.chase_acks(ack_wait, ctx));
         if let Some(every) = limits.ping_every {
-            ctx.run_interval(self.setup.venue.io_wait(every), |actor, _| {
+            // Pongs carry the venue's stamp: at a quiet venue they are what settles bars.
+            let every = self.setup.venue.clock.to_wall(every).max(Duration::from_millis(20));
+            ctx.run_interval(every, |actor, _| {
                 let id = actor.next_request;
                 if let Some(text) = actor.setup.venue.dialect.encode_ping(id) {
                     actor.next_request += 1;
@@ -302,7 +304,7 @@ impl StreamActor {
             }
             Event::Subscribed { request_id, stream_id, stamped_at } => {
                 self.stamped(stamped_at);
-                self.acknowledged(request_id, stream_id.as_deref());
+                self.acknowledged(request_id, stream_id.as_deref(), stamped_at);
             }
             Event::Unsubscribed { .. } => {}
             Event::Rejected { request_id, stream_id, error } => {
@@ -348,9 +350,12 @@ impl StreamActor {
         }
     }
 
-    fn stamped(&self, stamp: Option<DateTime<Utc>>) {
+    /// Takes the venue's own stamp as the sign of life. The time at which we read a frame is none:
+    /// after a stall, of the network or our own, older frames may still wait behind it.
+    fn stamped(&mut self, stamp: Option<DateTime<Utc>>) {
         if let Some(stamp) = stamp {
             self.setup.venue.observe_stamp(stamp);
+            self.alive_at = self.alive_at.max(stamp.min(self.setup.venue.now()));
         }
     }
 
@@ -362,7 +367,7 @@ impl StreamActor {
         }
     }
 
-    fn acknowledged(&mut self, request_id: Option<u64>, stream_id: Option<&str>) {
+    fn acknowledged(&mut self, request_id: Option<u64>, stream_id: Option<&str>, stamped_at: Option<DateTime<Utc>>) {
         let Some(id) = request_id else { return };
         let Some(request) = self.requests.get_mut(&id) else { return };
         let (acked, open): (Vec<_>, Vec<_>) = std::mem::take(&mut request.subscriptions)
@@ -372,7 +377,7 @@ impl StreamActor {
         if request.subscriptions.is_empty() {
             self.requests.remove(&id);
         }
-        let acked_at = self.setup.venue.now();
+        let acked_at = stamped_at.map_or(self.setup.venue.now(), |stamp| stamp.max(self.setup.venue.now()));
         for subscription in acked {
             let Channel::Candles(timeframe) = subscription.channel else { continue };
             if let Some(route) = self.routes.get_mut(&subscription.stream_id) {
@@ -468,14 +473,10 @@ impl StreamHandler<Result<Frame, TransportError>> for StreamActor {
         self.last_frame_at = Instant::now();
         match frame {
             Ok(Frame::Text(text)) => {
-                self.alive_at = self.alive_at.max(self.setup.venue.now());
                 self.text(&text, ctx);
                 self.pulse(ctx);
             }
-            Ok(Frame::Ping | Frame::Pong) => {
-                self.alive_at = self.alive_at.max(self.setup.venue.now());
-                self.pulse(ctx);
-            }
+            Ok(Frame::Ping | Frame::Pong) => {}
             Ok(Frame::Binary(_)) => self.setup.venue.tally.dropped("binary_frame", 1),
             Ok(Frame::Close) => self.end(Exit::Failed("closed by the venue".to_owned()), ctx),
             Err(error) => self.end(Exit::Failed(error.to_string()), ctx),

@@ -65,7 +65,8 @@ pub static CAPABILITIES: Capabilities = Capabilities {
         lifetime: None,
         // Heartbeats come every second when nothing else does.
         idle_limit: Duration::from_secs(10),
-        ping_every: Some(Duration::from_secs(30)),
+        // Heartbeats carry no stamp, pongs do: what settles a quiet market's bars soon after their grace.
+        ping_every: Some(Duration::from_secs(5)),
         has_heartbeat: true,
     },
     remark: "REST holds only the newest 720 bars of a timeframe; what is older is recorded as unavailable",

@@ -103,6 +103,10 @@ struct Shelf<'a> {
 
 impl Shelf<'_> {
     async fn bars(&self) -> Result<Vec<Bar>, Failure> {
+        // Wanted, and no collector has begun with it: there is nothing yet, whatever is asked.
+        if self.series.is_empty() {
+            return Ok(Vec::new());
+        }
         let to = self.args.to.unwrap_or(ALWAYS.to);
         match (self.args.from, self.args.limit) {
             (Some(from), limit) => {

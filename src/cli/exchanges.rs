@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use comfy_table::Table;
+use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use super::{Failure, lines, listing};
@@ -116,6 +116,8 @@ fn depth(capabilities: &Capabilities) -> String {
 /// The table, as wide as the terminal; without one as wide as its contents.
 fn table(venues: impl Iterator<Item = Venue>, width: Option<u16>) -> Table {
     let mut table = listing::table(width);
+    // Rows take several lines each.
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header([
         "id",
         "name",

@@ -153,6 +153,15 @@ fn buckets_without_a_candle_are_filled_when_asked_for() {
 }
 
 #[test]
+fn a_symbol_that_no_collector_has_begun_with_has_no_candles_yet() {
+    let place = Place::new();
+    place.run("symbols add kraken BTC/USD -t 1h").ok();
+    let ran = place.run("candles kraken BTC/USD --format json").ok();
+    assert_eq!(ran.stdout, "");
+    assert_eq!(ran.stderr, "kraken BTC/USD has no candles here; see: candlewick gaps kraken BTC/USD\n");
+}
+
+#[test]
 fn questions_that_cannot_be_answered_name_what_is_kept() {
     let place = ten_minutes();
     let words = |line: &str| {

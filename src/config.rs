@@ -25,10 +25,8 @@ use section::{Section, Setting, expected, nearest, word};
 /// How the collector runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Where candles are kept: `sqlite://path` or `postgres://...`. May hold a password.
+    /// Where candles are kept: `sqlite://path`.
     pub database: String,
-    /// Where status is published, if anywhere: `redis://...`. May hold a password.
-    pub redis: Option<String>,
     /// How exchanges are reached.
     pub transport: NetOptions,
     /// Deviations of single exchanges, by id.
@@ -118,7 +116,6 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             database: "sqlite://candlewick.db".to_owned(),
-            redis: None,
             transport: NetOptions::default(),
             exchanges: BTreeMap::new(),
             restart: RestartPolicies {
@@ -188,8 +185,7 @@ impl Config {
     }
 
     fn read(&mut self, section: &mut Section<'_>, ids: &[&str]) {
-        read_url(section, "database", &["sqlite://", "postgres://", "postgresql://"], &mut self.database);
-        read_url(section, "redis", &["redis://", "rediss://"], &mut self.redis);
+        read_url(section, "database", &["sqlite://"], &mut self.database);
         section.section("transport", |section| read_transport(section, &mut self.transport));
         section.named("exchanges", |id, value, faults| {
             let path = section::join("exchanges", id);

@@ -41,7 +41,6 @@ fn the_documented_file_names_every_setting_and_its_examples_are_valid() {
         user_agent: Some("Mozilla/5.0 (X11; Linux x86_64)".to_owned()),
     };
     assert_eq!(config.exchanges, BTreeMap::from([("kraken".to_owned(), kraken)]));
-    assert_eq!(config.redis.as_deref(), Some("redis://127.0.0.1:6379"));
     assert_eq!(config.transport.proxy, Some("http://127.0.0.1:3128".parse().unwrap()));
     assert_eq!(config.transport.ca_file.as_deref(), Some(Path::new("/etc/ssl/certs/company.pem")));
     assert_eq!(config.log.targets.len(), 2);
@@ -50,7 +49,7 @@ fn the_documented_file_names_every_setting_and_its_examples_are_valid() {
 #[test]
 fn settings_replace_defaults_one_by_one() {
     let text = r#"
-        database = "postgres://user:secret@host/candles"
+        database = "sqlite:///var/lib/candlewick/candles.db"
         [transport]
         read_timeout = "1m30s"
         max_frame_bytes = 1024
@@ -70,7 +69,7 @@ fn settings_replace_defaults_one_by_one() {
         format = "json"
         targets = { "candlewick::transport" = "trace", hyper = "off" }
     "#;
-    let mut expected = Config { database: "postgres://user:secret@host/candles".to_owned(), ..Config::default() };
+    let mut expected = Config { database: "sqlite:///var/lib/candlewick/candles.db".to_owned(), ..Config::default() };
     expected.transport.read_timeout = Duration::from_secs(90);
     expected.transport.max_frame_bytes = 1024;
     let kraken = ExchangeConfig {
@@ -128,7 +127,7 @@ fn all_faults_are_reported_at_once_with_their_paths() {
     assert_eq!(
         faults(text),
         [
-            "database: expected an address that begins with sqlite:// or postgres:// or postgresql://",
+            "database: expected an address that begins with sqlite://",
             "transport.connect_timeout: expected a duration such as \"10s\", \"5m\" or \"1h30m\", is 10",
             "transport.read_timeout: must be longer than 0s",
             "transport.max_body_bytes: expected a whole number, is -1",

@@ -53,12 +53,8 @@ const MOST_LINES: usize = 450;
 
 /// Files that are longer, and how long they may be: actors whose messages are all handled in one
 /// place. None may join them, and each leaves the list once it has been split.
-const LONGER: &[(&str, usize)] = &[
-    ("actors/exchange/mod.rs", 700),
-    ("actors/stream.rs", 570),
-    ("actors/supervisor.rs", 510),
-    ("actors/symbol/mod.rs", 560),
-];
+const LONGER: &[(&str, usize)] =
+    &[("actors/stream.rs", 570), ("actors/supervisor.rs", 510), ("actors/symbol/mod.rs", 560)];
 
 fn fail_with(violations: Vec<String>) {
     assert!(violations.is_empty(), "\n{}", violations.join("\n"));

@@ -20,7 +20,7 @@ fn a_deaf_symbol_is_found_by_verification_revised_and_polled_while_the_others_st
             Fault::new(FaultKind::Stall)
                 .on(Venue::Kraken)
                 .symbol(symbol("ETH/USD"))
-                .between(Duration::ZERO, minutes(24)),
+                .between(Duration::ZERO, minutes(14)),
         );
         stage.pass(minutes(3)).await;
         let rows = stage.stored("kraken", "ETH/USD", Timeframe::M1).await;

@@ -432,7 +432,7 @@ async fn open_series(
                     quiet: capabilities.quiet,
                 });
                 let grace = TimeDelta::from_std(stream.grace).unwrap_or_default();
-                Feed::Native { tracker: Some(tracker), grace }
+                Feed::Native { tracker: Some(Box::new(tracker)), grace }
             }
             (None, None) => Feed::Native { tracker: None, grace: TimeDelta::zero() },
         };

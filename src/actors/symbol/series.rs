@@ -18,7 +18,7 @@ pub(super) enum Feed {
     /// The venue's own bars: by stream while one is attached, by polling otherwise.
     Native {
         /// Follows the stream; `None` where the venue has none.
-        tracker: Option<Tracker>,
+        tracker: Option<Box<Tracker>>,
         /// How long after a close a frame of the same connection settles the bucket.
         grace: TimeDelta,
     },
@@ -62,7 +62,7 @@ impl Series {
 
     pub fn tracker(&mut self) -> Option<&mut Tracker> {
         match &mut self.feed {
-            Feed::Native { tracker, .. } => tracker.as_mut(),
+            Feed::Native { tracker, .. } => tracker.as_deref_mut(),
             Feed::Derived { .. } => None,
         }
     }

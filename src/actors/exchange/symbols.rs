@@ -1,0 +1,166 @@
+//! The symbols of an exchange: started, stopped, rejected, and what follows the end of one.
+
+use actix::prelude::*;
+use tracing::warn;
+
+use super::ExchangeActor;
+use crate::actors::messages::{Forget, Report, Stop, SymbolNews, SymbolNotice};
+use crate::actors::symbol::{SymbolActor, SymbolSetup};
+use crate::exchange::Instrument;
+use crate::market::Symbol;
+use crate::status::{ComponentStatus, Health, Phase};
+use crate::store::{AnchorsRow, SymbolRow, SymbolState};
+use crate::supervise::exit::{ChildExited, Exit, ExitGuard};
+use crate::supervise::policy::Decision;
+
+impl ExchangeActor {
+    /// The venue does not know a symbol: shown, not restarted, asked for again with the next list.
+    pub(super) fn unknown(&mut self, symbol: Symbol, why: String) {
+        // Should the instrument list be the first to say so, its actor has nothing to serve any more.
+        self.stop_symbol(&symbol);
+        self.symbols.remove(&symbol);
+        self.instruments.remove(&symbol);
+        let Some(row) = self.wanted.get_mut(&symbol) else { return };
+        warn!(exchange = self.setup.venue.id(), %symbol, why, "the venue does not know this symbol");
+        row.state = SymbolState::Rejected(why);
+        let row = row.clone();
+        self.report_idle(&row);
+        self.store_state(&row);
+    }
+
+    pub(super) fn store_state(&self, row: &SymbolRow) {
+        let (store, row) = (self.setup.store.clone(), row.clone());
+        actix_rt::spawn(async move {
+            if let Err(error) = store.set_symbol_state(&row.exchange, &row.symbol, &row.state).await {
+                warn!(%error, symbol = %row.symbol, "the symbol's state was not stored");
+            }
+        });
+    }
+
+    /// Readers need the bucket borders too, also when no collector runs.
+    pub(super) fn store_anchors(&self, row: &SymbolRow, instrument: &Instrument) {
+        let anchors = AnchorsRow::from(instrument.anchors);
+        if row.anchors.as_ref() == Some(&anchors) {
+            return;
+        }
+        let (store, id, symbol) = (self.setup.store.clone(), row.id, row.symbol.clone());
+        actix_rt::spawn(async move {
+            if let Err(error) = store.set_anchors(id, &anchors).await {
+                warn!(%error, %symbol, "the symbol's bucket borders were not stored");
+            }
+        });
+    }
+
+    pub(super) fn start_symbol(&mut self, symbol: &Symbol, ctx: &mut Context<Self>) {
+        if self.is_stopping || self.symbols.addr(symbol).is_some() {
+            return;
+        }
+        let Some(row) = self.wanted.get_mut(symbol) else { return };
+        let Some(instrument) = self.instruments.get(symbol).cloned() else { return };
+        if !row.collect_candles || row.only_ticker || row.state == SymbolState::Paused {
+            let row = row.clone();
+            return self.report_idle(&row);
+        }
+        if row.state != SymbolState::Active {
+            row.state = SymbolState::Active;
+            let row = row.clone();
+            self.store_state(&row);
+        }
+        let Some(row) = self.wanted.get(symbol).cloned() else { return };
+        self.store_anchors(&row, &instrument);
+        let generation = self.symbols.next_generation();
+        let parent = self.addr(ctx);
+        let restarts = if self.symbols.knows(symbol) { self.symbols.restarts(symbol) + 1 } else { 0 };
+        let actor = SymbolActor::new(SymbolSetup {
+            venue: self.setup.venue.clone(),
+            row,
+            instrument,
+            store: self.setup.store.clone(),
+            writer: self.setup.writer.clone(),
+            status: self.setup.status.clone(),
+            parent: parent.clone(),
+            restarts,
+            guard: ExitGuard::new(symbol.clone(), generation, parent.recipient()),
+            member: self.setup.member.clone(),
+        })
+        .start();
+        self.symbols.started(symbol.clone(), generation, actor);
+        self.attach(symbol, ctx);
+    }
+
+    pub(super) fn stop_symbol(&mut self, symbol: &Symbol) {
+        self.cancel(symbol);
+        self.detach(symbol);
+        if let Some(addr) = self.symbols.addr(symbol) {
+            addr.do_send(Stop);
+        }
+    }
+
+    /// Takes a symbol that is not wanted any more off the status.
+    pub(super) fn forget(&self, symbol: &Symbol) {
+        if let Some(status) = self.setup.status.current()
+            && !self.wanted.contains_key(symbol)
+        {
+            status.do_send(Forget(format!("{}:{symbol}", self.setup.venue.id())));
+        }
+    }
+}
+
+impl Handler<SymbolNotice> for ExchangeActor {
+    type Result = ();
+
+    fn handle(&mut self, notice: SymbolNotice, ctx: &mut Context<Self>) {
+        if !self.symbols.is_current(&notice.symbol, notice.generation) {
+            return;
+        }
+        match notice.news {
+            SymbolNews::Useful => self.symbols.useful(&notice.symbol, self.setup.venue.clock.now()),
+            SymbolNews::Deaf => self.poll_for(notice.symbol, ctx),
+        }
+    }
+}
+
+impl Handler<ChildExited<Symbol>> for ExchangeActor {
+    type Result = ();
+
+    fn handle(&mut self, message: ChildExited<Symbol>, ctx: &mut Context<Self>) {
+        let symbol = message.id.clone();
+        let now = self.setup.venue.clock.now();
+        let current = self.symbols.is_current(&symbol, message.generation);
+        let decision = self.symbols.exited(&message, now, rand::random());
+        if self.is_stopping {
+            return self.stop_symbols_when_streams_ended(ctx);
+        }
+        if !current {
+            // What it reported on its way out is its last word.
+            return self.forget(&symbol);
+        }
+        self.cancel(&symbol);
+        let exchange = self.setup.venue.id();
+        match (message.exit, decision) {
+            (Exit::Rejected(why), _) => {
+                self.unknown(symbol, why);
+            }
+            (exit, Some(Decision::RestartAt(at))) => {
+                if exit != Exit::Finished {
+                    warn!(exchange, %symbol, ?exit, restart_at = %at, "symbol ended; it is started again");
+                }
+                ctx.run_later(self.wall_until(at), move |actor, ctx| actor.start_symbol(&symbol, ctx));
+            }
+            (exit, Some(Decision::Quarantine { until })) => {
+                warn!(exchange, %symbol, ?exit, %until, "symbol keeps failing; it rests");
+                if let Some(status) = self.setup.status.current() {
+                    let mut report = ComponentStatus::starting(format!("{exchange}:{symbol}"));
+                    (report.exchange, report.symbol) = (Some(exchange.to_owned()), Some(symbol.as_str().to_owned()));
+                    (report.phase, report.health) = (Phase::Quarantined, Health::Error);
+                    report.message = format!("resting until {until} after {exit:?}");
+                    report.restarts = self.symbols.restarts(&symbol);
+                    status.do_send(Report(report));
+                }
+                ctx.run_later(self.wall_until(until), move |actor, ctx| actor.start_symbol(&symbol, ctx));
+            }
+            (exit, Some(Decision::Escalate)) => self.fail(format!("{symbol} keeps failing: {exit:?}"), ctx),
+            (_, None) => {}
+        }
+    }
+}

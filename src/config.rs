@@ -14,6 +14,7 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use crate::exchange::registry;
+pub use crate::store::ExchangeMode;
 use crate::supervise::policy::{ReprobePolicy, RestartPolicy};
 use crate::telemetry::Logging;
 use crate::transport::net::NetOptions;
@@ -58,18 +59,6 @@ pub struct ExchangeConfig {
     pub stream_url: Option<String>,
     /// `User-Agent` of REST calls.
     pub user_agent: Option<String>,
-}
-
-/// How an exchange's symbols are kept live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ExchangeMode {
-    /// By stream where the venue has one and it works, by polling otherwise.
-    #[default]
-    Auto,
-    /// Always by polling.
-    Poll,
-    /// By stream only; while it is away nothing is live, and history heals the hole.
-    Stream,
 }
 
 /// The restart policy of each kind of child.
@@ -296,7 +285,7 @@ fn read_url<T: Setting + Clone + Into<Option<String>>>(
 
 impl Setting for ExchangeMode {
     fn read(value: &Value) -> Result<ExchangeMode, String> {
-        word(&[("auto", ExchangeMode::Auto), ("poll", ExchangeMode::Poll), ("stream", ExchangeMode::Stream)], value)
+        word(&[("auto", ExchangeMode::Auto), ("poll", ExchangeMode::Poll)], value)
     }
 }
 

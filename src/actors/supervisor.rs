@@ -22,7 +22,7 @@ use crate::engine::budget::Budget;
 use crate::exchange::{Endpoints, registry};
 use crate::market::Symbol;
 use crate::status::{Board, ComponentStatus, DAEMON, Health, Phase, Tally};
-use crate::store::{CollectorLock, ExchangeMode, ExchangeRow, Store, StoreError, SymbolRow};
+use crate::store::{CollectorLock, ExchangeRow, Store, StoreError, SymbolRow};
 use crate::supervise::children::Children;
 use crate::supervise::exit::{ChildExited, ExitGuard};
 use crate::supervise::family::{Family, Member};
@@ -238,12 +238,7 @@ impl Supervisor {
         row.enabled = config.enabled.unwrap_or(row.enabled);
         row.rest_url = config.rest_url.clone().or(row.rest_url.take());
         row.stream_url = config.stream_url.clone().or(row.stream_url.take());
-        row.mode = match config.mode {
-            Some(crate::config::ExchangeMode::Poll) => ExchangeMode::Poll,
-            Some(crate::config::ExchangeMode::Stream) => ExchangeMode::Stream,
-            Some(crate::config::ExchangeMode::Auto) => ExchangeMode::Auto,
-            None => row.mode,
-        };
+        row.mode = config.mode.unwrap_or(row.mode);
     }
 
     fn endpoints(&self, row: &ExchangeRow, known: &registry::Row) -> Endpoints {

@@ -134,7 +134,7 @@ fn all_faults_are_reported_at_once_with_their_paths() {
             "transport.proxy: cannot use the proxy: its address must begin with http:// or socks5://",
             "exchanges.binance: expected a section, is true",
             "exchanges.krakn: unknown exchange, did you mean kraken?",
-            "exchanges.krakn.mode: expected one of \"auto\", \"poll\", \"stream\", is \"polling\"",
+            "exchanges.krakn.mode: expected one of \"auto\", \"poll\", is \"polling\"",
             "restart.symbol.intensity: must be at least 1, is 0",
             "restart.symbol.period: expected a duration such as \"10s\", \"5m\" or \"1h30m\", is \"10 minutes\"",
             "restart.symbol.jitter: expected a number from 0 to 1, is 1.5",

@@ -17,8 +17,6 @@ pub enum ExchangeMode {
     Auto,
     /// Poll only.
     Poll,
-    /// Stream first; polling only as the fallback (the same as auto, but reported as degraded).
-    Stream,
 }
 
 /// A row of `exchanges`.

@@ -17,7 +17,7 @@ CREATE TABLE exchanges (
     -- 0 stops all its work.
     enabled       INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
     -- auto: stream where it streams. poll: REST only. stream: polling is reported as degraded.
-    mode          TEXT    NOT NULL DEFAULT 'auto' CHECK (mode IN ('auto', 'poll', 'stream')),
+    mode          TEXT    NOT NULL DEFAULT 'auto' CHECK (mode IN ('auto', 'poll')),
     -- Instead of the venue's own, for a proxy or a simulator.
     rest_url      TEXT,
     stream_url    TEXT,

@@ -27,7 +27,7 @@ macro_rules! words {
 }
 
 words!(mode_word, mode_of, ExchangeMode:
-    ExchangeMode::Auto => "auto", ExchangeMode::Poll => "poll", ExchangeMode::Stream => "stream");
+    ExchangeMode::Auto => "auto", ExchangeMode::Poll => "poll");
 words!(source_word, source_of, CandleSource: CandleSource::Venue => "venue", CandleSource::Trades => "trades");
 
 /// How [`super::super::Store::write`] learns where a symbol's candles come from.

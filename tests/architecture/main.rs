@@ -37,14 +37,6 @@ const EDGES: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
 ];
 
-/// Single files that may use one room more, each for one name.
-const EXCEPTIONS: &[(&str, &str)] = &[
-    // `Shutdown`: the command stops a collector and still asks its handle for totals.
-    ("cli/run.rs", "actors"),
-    // `JUST_CLOSED`: one of the ledger's reasons, which are the book's words.
-    ("cli/shortfall.rs", "engine"),
-];
-
 /// Where actix is known: the actors, what watches over them, and the face that starts them.
 const ACTIX: &[&str] = &["actors/", "supervise/exit.rs", "supervise/children.rs", "supervise/slot.rs", "collector.rs"];
 
@@ -125,8 +117,7 @@ fn rooms_use_only_the_rooms_the_table_allows() {
         };
         for (at, named) in rooms_named(source) {
             seen += 1;
-            let is_excepted = EXCEPTIONS.contains(&(source.path.as_str(), named));
-            if named != room && !allowed.contains(&named) && !EVERYWHERE.contains(&named) && !is_excepted {
+            if named != room && !allowed.contains(&named) && !EVERYWHERE.contains(&named) {
                 let line = line_of(&source.code, at);
                 violations.push(format!("src/{}:{line}: {room} may not use {named}", source.path));
             }

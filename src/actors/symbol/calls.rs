@@ -7,10 +7,10 @@ use tracing::debug;
 
 use super::{SymbolActor, revise};
 use crate::actors::messages::{FetchCandles, FetchError, FetchedPage};
-use crate::engine::book::{Call, TOO_OLD};
+use crate::engine::book::Call;
 use crate::engine::page::Page;
 use crate::exchange::{ErrorKind, VenueError};
-use crate::market::ledger::{Coverage, LedgerChange};
+use crate::market::ledger::{Coverage, LedgerChange, TOO_OLD};
 use crate::supervise::exit::Exit;
 
 /// A place for one REST call, taken until its result is durable.

@@ -247,6 +247,15 @@ impl CollectorHandle {
     /// # Errors
     /// When the collector had failed before.
     pub async fn shutdown(mut self) -> Result<(), CollectorFailed> {
+        self.stop().await
+    }
+
+    /// [`CollectorHandle::shutdown`] for hosts that still ask the handle for totals, statuses and
+    /// the store afterwards.
+    ///
+    /// # Errors
+    /// When the collector had failed before.
+    pub async fn stop(&mut self) -> Result<(), CollectorFailed> {
         // An address that is closed belongs to a collector that has ended; `ended` says how.
         let _ = self.addr.send(Shutdown).await;
         self.ended().await

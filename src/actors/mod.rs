@@ -1,4 +1,4 @@
-//! The supervision tree: one file per actor, all messages in one place.
+//! The supervision tree: one file or folder per actor, all messages in one place.
 //!
 //! ```text
 //! Supervisor

@@ -11,7 +11,6 @@ use super::database::DatabaseArgs;
 use super::failure::OrUsage;
 use super::shortfall::Shortfall;
 use super::stop::StopRequest;
-use crate::actors::messages::Shutdown;
 use crate::collector::{Collector, CollectorHandle, StartError};
 use crate::config::Config;
 use crate::status::Totals;
@@ -89,13 +88,7 @@ async fn keep(config: Config, simulator: Option<String>, stop: StopRequest) -> R
 /// # Errors
 /// Failed: the collector had failed, or is still busy long after the deadline.
 pub async fn stop_in_order(handle: &mut CollectorHandle, deadline: Duration) -> Result<(), Failure> {
-    let supervisor = handle.supervisor().clone();
-    let stopping = async {
-        // A closed mailbox belongs to a collector that has ended; `ended` says how.
-        let _ = supervisor.send(Shutdown).await;
-        handle.ended().await
-    };
-    match tokio::time::timeout(deadline + STOP_GRACE, stopping).await {
+    match tokio::time::timeout(deadline + STOP_GRACE, handle.stop()).await {
         Ok(ended) => Ok(ended.context("stopping")?),
         Err(_) => Err(Failure::Failed(anyhow!(
             "the collector did not stop within {deadline:?}; what was not stored is fetched again at the next start"

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::engine::book::JUST_CLOSED;
 use crate::market::Grid;
+use crate::market::ledger::JUST_CLOSED;
 use crate::store::inventory::{SeriesInventory, inventory};
 use crate::store::{Coverage, Store, StoreError};
 

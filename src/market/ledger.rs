@@ -10,6 +10,23 @@ use chrono::{DateTime, Utc};
 
 use super::{Span, SpanSet};
 
+/// Reason for missing: never read yet, history.
+pub const NOT_FETCHED: &str = "not_fetched";
+/// Reason for missing: no collector was running.
+pub const NOT_RUNNING: &str = "collector_stopped";
+/// Reason for missing: closed while we watched, not settled yet.
+pub const JUST_CLOSED: &str = "just_closed";
+/// Reason for missing: due, asked for, and not there yet.
+pub const LATE_BAR: &str = "late_bar";
+/// Reason for both: absent between two rows of a venue that prints quiet buckets.
+pub const VENUE_HOLE: &str = "venue_hole";
+/// Reason for unavailable: before what the venue serves.
+pub const TOO_OLD: &str = "too_old: rest";
+/// Reason for unavailable: nothing older exists either.
+pub const BEFORE_LISTING: &str = "before_listing: rest";
+/// Reason for unavailable: asked for repeatedly, never answered with it.
+pub const NOT_SERVED: &str = "not_served: rest";
+
 /// The state of a stretch of a series' time line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Coverage {
@@ -20,7 +37,7 @@ pub enum Coverage {
     },
     /// A known gap.
     Missing {
-        /// Why: `not_fetched`, `disconnected`, `late_bar`, ...
+        /// Why: [`NOT_FETCHED`], [`NOT_RUNNING`], [`JUST_CLOSED`], [`LATE_BAR`] or [`VENUE_HOLE`].
         reason: String,
         /// Reads that brought nothing so far.
         attempts: u32,
@@ -29,7 +46,8 @@ pub enum Coverage {
     },
     /// The venue does not have it.
     Unavailable {
-        /// Why, in a word (`too_old`, `before_listing`, `venue_hole`), and after a colon the methods tried.
+        /// Why, in a word, and after a colon the methods tried: [`TOO_OLD`], [`BEFORE_LISTING`],
+        /// [`NOT_SERVED`], or a [`VENUE_HOLE`].
         reason: String,
     },
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{CandleQuery, Coverage, LedgerEntry, SeriesId, SeriesRow, Store, StoreError, SymbolRow};
-use crate::market::ledger::complete;
+use crate::market::ledger::{NOT_FETCHED, complete};
 use crate::market::{Grid, Span, SpanSet, Symbol, Timeframe};
 
 /// What is held of one wanted series.
@@ -29,7 +29,7 @@ pub struct SeriesInventory {
     /// Share of `wanted` that REST has confirmed, 0 to 100.
     pub verified_percent: f64,
     /// What is missing or unavailable inside `wanted` and before `lag`, oldest first. Stretches the
-    /// ledger does not speak of are missing as `not_fetched`.
+    /// ledger does not speak of are missing as [`NOT_FETCHED`].
     pub gaps: Vec<LedgerEntry>,
     /// What was not looked at yet because no collector was running: heals when one does.
     pub lag: Option<Span>,
@@ -115,7 +115,7 @@ fn percent(part: &SpanSet, wanted: Span) -> f64 {
 fn gaps(entries: &[LedgerEntry], span: Span) -> Vec<LedgerEntry> {
     let known: SpanSet = entries.iter().map(|entry| entry.span).collect();
     let holes = known.gaps(span);
-    let unspoken = holes.spans().iter().map(|&span| LedgerEntry { span, coverage: Coverage::missing("not_fetched") });
+    let unspoken = holes.spans().iter().map(|&span| LedgerEntry { span, coverage: Coverage::missing(NOT_FETCHED) });
     let incomplete = entries.iter().filter(|entry| !matches!(entry.coverage, Coverage::Complete { .. }));
     let mut gaps: Vec<LedgerEntry> = incomplete
         .map(|entry| LedgerEntry { span: entry.span.intersect(span), coverage: entry.coverage.clone() })

@@ -37,24 +37,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
 ];
 
-/// Single files that may use one room more, each for one name.
-const EXCEPTIONS: &[(&str, &str)] = &[
-    // `Shutdown`: the command stops a collector and still asks its handle for totals.
-    ("cli/run.rs", "actors"),
-    // `JUST_CLOSED`: one of the ledger's reasons, which are the book's words.
-    ("cli/shortfall.rs", "engine"),
-];
-
 /// Where actix is known: the actors, what watches over them, and the face that starts them.
 const ACTIX: &[&str] = &["actors/", "supervise/exit.rs", "supervise/children.rs", "supervise/slot.rs", "collector.rs"];
 
 /// Longest file, its tests left out. Around 300 is usual; past 400 a file is split by idea.
 const MOST_LINES: usize = 450;
-
-/// Files that are longer, and how long they may be: actors whose messages are all handled in one
-/// place. None may join them, and each leaves the list once it has been split.
-const LONGER: &[(&str, usize)] =
-    &[("actors/stream.rs", 570), ("actors/supervisor.rs", 510), ("actors/symbol/mod.rs", 560)];
 
 fn fail_with(violations: Vec<String>) {
     assert!(violations.is_empty(), "\n{}", violations.join("\n"));
@@ -130,8 +117,7 @@ fn rooms_use_only_the_rooms_the_table_allows() {
         };
         for (at, named) in rooms_named(source) {
             seen += 1;
-            let is_excepted = EXCEPTIONS.contains(&(source.path.as_str(), named));
-            if named != room && !allowed.contains(&named) && !EVERYWHERE.contains(&named) && !is_excepted {
+            if named != room && !allowed.contains(&named) && !EVERYWHERE.contains(&named) {
                 let line = line_of(&source.code, at);
                 violations.push(format!("src/{}:{line}: {room} may not use {named}", source.path));
             }
@@ -238,20 +224,9 @@ fn every_exchange_brings_all_its_parts() {
 
 #[test]
 fn files_are_short_enough_to_be_read_at_once() {
-    let mut violations = Vec::new();
     let all = sources();
-    for source in &all {
-        let lines = source.product_lines;
-        match LONGER.iter().find(|(path, _)| *path == source.path) {
-            Some((_, most)) if lines > *most => violations.push(format!("src/{}: {lines} lines", source.path)),
-            Some(_) if lines <= MOST_LINES => violations.push(format!("src/{}: no longer too long", source.path)),
-            None if lines > MOST_LINES => violations.push(format!("src/{}: {lines} lines", source.path)),
-            _ => {}
-        }
-    }
-    let is_gone = |path: &str| all.iter().all(|source| source.path != path);
-    violations.extend(LONGER.iter().filter(|(path, _)| is_gone(path)).map(|(path, _)| format!("src/{path}: gone")));
-    fail_with(violations);
+    let long = all.iter().filter(|source| source.product_lines > MOST_LINES);
+    fail_with(long.map(|source| format!("src/{}: {} lines", source.path, source.product_lines)).collect());
 }
 
 #[test]

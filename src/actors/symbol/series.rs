@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::engine::book::{Book, Conclusion, JUST_CLOSED, NOT_FETCHED};
+use crate::engine::book::{Book, Conclusion};
 use crate::engine::settle::{Tracker, Verdict};
-use crate::market::ledger::{Coverage, LedgerChange};
+use crate::market::ledger::{Coverage, JUST_CLOSED, LedgerChange, NOT_FETCHED};
 use crate::market::{Candle, FinalCandle, Grid, Rule, Source, Span, SpanSet, Timeframe};
 use crate::store::{SeriesChange, SeriesId};
 

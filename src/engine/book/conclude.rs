@@ -3,12 +3,12 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    BEFORE_LISTING, Book, Call, FOOTHOLDS, JUST_CLOSED, LATE_BAR, Missing, NOT_SERVED, REREAD_BUCKETS, VENUE_HOLE,
-};
+use super::{Book, Call, FOOTHOLDS, Missing, REREAD_BUCKETS};
 use crate::engine::budget::Priority;
 use crate::engine::page::{self, Findings, Page};
-use crate::market::ledger::{self, Coverage, LedgerChange};
+use crate::market::ledger::{
+    self, BEFORE_LISTING, Coverage, JUST_CLOSED, LATE_BAR, LedgerChange, NOT_SERVED, VENUE_HOLE,
+};
 use crate::market::{Candle, Span, SpanSet};
 
 /// Reads that bring nothing before a stretch is called unavailable.

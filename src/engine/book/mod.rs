@@ -21,25 +21,8 @@ pub use plan::Call;
 pub use rules::SeriesRules;
 
 use crate::exchange::QuietPolicy;
-use crate::market::ledger::{self, Coverage, LedgerChange, LedgerEntry};
+use crate::market::ledger::{self, Coverage, LedgerChange, LedgerEntry, NOT_FETCHED, NOT_RUNNING};
 use crate::market::{Grid, Span, SpanSet};
-
-/// Never read yet: history.
-pub const NOT_FETCHED: &str = "not_fetched";
-/// No collector was running.
-pub const NOT_RUNNING: &str = "collector_stopped";
-/// Closed while we watched, not settled yet.
-pub const JUST_CLOSED: &str = "just_closed";
-/// Due, asked for, and not there yet.
-pub const LATE_BAR: &str = "late_bar";
-/// Absent between two rows of a venue that prints quiet buckets.
-pub const VENUE_HOLE: &str = "venue_hole";
-/// Before what the venue serves.
-pub const TOO_OLD: &str = "too_old: rest";
-/// Nothing older exists either.
-pub const BEFORE_LISTING: &str = "before_listing: rest";
-/// Asked for repeatedly, never answered with it.
-pub const NOT_SERVED: &str = "not_served: rest";
 
 /// Buckets read again with every call.
 const REREAD_BUCKETS: u32 = 3;

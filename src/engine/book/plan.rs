@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Book, JUST_CLOSED, LATE_BAR, NOT_FETCHED, REREAD_BUCKETS, TOO_OLD};
+use super::{Book, REREAD_BUCKETS};
 use crate::engine::budget::Priority;
-use crate::market::ledger::{self, Coverage, LedgerChange};
+use crate::market::ledger::{self, Coverage, JUST_CLOSED, LATE_BAR, LedgerChange, NOT_FETCHED, TOO_OLD};
 use crate::market::{Span, SpanSet};
 
 /// How many buckets are gathered before they are verified, and the longest they wait for it.

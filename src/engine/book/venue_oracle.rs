@@ -13,6 +13,7 @@ use super::*;
 use crate::engine::budget::Priority;
 use crate::engine::page::{Page, PageRules};
 use crate::exchange::Depth;
+use crate::market::ledger::{JUST_CLOSED, TOO_OLD, VENUE_HOLE};
 use crate::market::{Anchors, Candle, Session, Timeframe};
 
 /// Buckets of history before the collector starts, while it lives in trouble, and in peace after.

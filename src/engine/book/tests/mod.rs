@@ -11,6 +11,7 @@ use super::*;
 use crate::engine::budget::Priority;
 use crate::engine::page::{Page, PageRules};
 use crate::exchange::Depth;
+use crate::market::ledger::{BEFORE_LISTING, JUST_CLOSED, LATE_BAR, NOT_SERVED, TOO_OLD, VENUE_HOLE};
 use crate::market::{Candle, Timeframe};
 
 const DELAYS: &[Duration] = &[Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15)];

@@ -1,0 +1,207 @@
+//! The root of the tree: starts writer and status, keeps one ExchangeActor per exchange as the
+//! tables say, remembers bans and budgets across their lives, and stops everything in order.
+
+mod exchanges;
+mod settings;
+mod shutdown;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use super::exchange::{Budgets, ExchangeActor};
+use super::messages::Report;
+use super::status::{StatusActor, StatusSetup};
+use super::writer::{WriterActor, WriterSetup};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::market::Symbol;
+use crate::status::{Board, ComponentStatus, DAEMON, Health, Phase, Tally};
+use crate::store::{CollectorLock, ExchangeRow, Store, SymbolRow};
+use crate::supervise::children::Children;
+use crate::supervise::exit::{ChildExited, ExitGuard};
+use crate::supervise::family::{Family, Member};
+use crate::supervise::policy::{Decision, Exhausted, RestartPolicy};
+use crate::supervise::slot::SlotOwner;
+use crate::transport::Transport;
+
+const WRITER: &str = "writer";
+const STATUS: &str = "status";
+
+/// What the actor is built from.
+pub struct SupervisorSetup {
+    /// Policies and overrides.
+    pub config: Arc<Config>,
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// How venues are reached.
+    pub transport: Arc<dyn Transport>,
+    /// Our clock.
+    pub clock: Clock,
+    /// Base URL of a simulator that stands for all venues.
+    pub simulator: Option<String>,
+    /// The one symbol to work on, instead of all.
+    pub only: Option<(String, Symbol)>,
+    /// Statuses in memory.
+    pub board: Board,
+    /// Running totals.
+    pub tally: Tally,
+    /// Held for as long as this actor lives.
+    pub lock: Box<dyn CollectorLock>,
+    /// Told how the collector ended.
+    pub ended: oneshot::Sender<Result<(), CollectorFailed>>,
+}
+
+/// The collector could not go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the collector failed: {0}")]
+pub struct CollectorFailed(pub String);
+
+/// See the module.
+pub struct Supervisor {
+    config: Arc<Config>,
+    store: Arc<dyn Store>,
+    transport: Arc<dyn Transport>,
+    clock: Clock,
+    simulator: Option<String>,
+    only: Option<(String, Symbol)>,
+    board: Board,
+    tally: Tally,
+    _lock: Box<dyn CollectorLock>,
+    ended: Option<oneshot::Sender<Result<(), CollectorFailed>>>,
+    writer: SlotOwner<WriterActor>,
+    status: SlotOwner<StatusActor>,
+    services: Children<&'static str, WriterActor>,
+    reporters: Children<&'static str, StatusActor>,
+    exchanges: Children<String, ExchangeActor>,
+    families: HashMap<String, Family>,
+    /// Exchanges that are not wanted any more and have not ended yet.
+    ending: BTreeSet<String>,
+    service_family: (Family, Member),
+    budgets: HashMap<String, Arc<Mutex<Budgets>>>,
+    wanted: BTreeMap<String, (ExchangeRow, Vec<SymbolRow>)>,
+    seen_version: Option<i64>,
+    connections: Arc<AtomicU64>,
+    is_looking: bool,
+    is_stopping: bool,
+}
+
+impl Supervisor {
+    /// A supervisor that is about to start its tree.
+    pub fn new(setup: SupervisorSetup) -> Supervisor {
+        let policies = &setup.config.restart;
+        Supervisor {
+            services: Children::new(policies.writer),
+            // Nothing that happens on the side branch may stop the collecting.
+            reporters: Children::new(RestartPolicy {
+                exhausted: Exhausted::Quarantine(policies.writer.period),
+                ..policies.writer
+            }),
+            exchanges: Children::new(policies.exchange),
+            config: setup.config,
+            store: setup.store,
+            transport: setup.transport,
+            clock: setup.clock,
+            simulator: setup.simulator,
+            only: setup.only,
+            board: setup.board,
+            tally: setup.tally,
+            _lock: setup.lock,
+            ended: Some(setup.ended),
+            writer: SlotOwner::default(),
+            status: SlotOwner::default(),
+            families: HashMap::new(),
+            ending: BTreeSet::new(),
+            service_family: Family::new(),
+            budgets: HashMap::new(),
+            wanted: BTreeMap::new(),
+            seen_version: None,
+            connections: Arc::new(AtomicU64::new(1)),
+            is_looking: false,
+            is_stopping: false,
+        }
+    }
+
+    fn start_status(&mut self, ctx: &mut Context<Self>) {
+        let generation = self.reporters.next_generation();
+        let actor = StatusActor::new(StatusSetup {
+            board: self.board.clone(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            config: self.config.status.clone(),
+            guard: ExitGuard::new(STATUS, generation, ctx.address().recipient()),
+            member: self.service_family.1.clone(),
+        })
+        .start();
+        self.reporters.started(STATUS, generation, actor.clone());
+        self.status.fill(actor);
+    }
+
+    fn start_writer(&mut self, ctx: &mut Context<Self>) {
+        let generation = self.services.next_generation();
+        let actor = WriterActor::new(WriterSetup {
+            store: self.store.clone(),
+            config: self.config.writer.clone(),
+            tally: self.tally.clone(),
+            status: self.status.slot(),
+            guard: ExitGuard::new(WRITER, generation, ctx.address().recipient()),
+            member: self.service_family.1.clone(),
+        })
+        .start();
+        self.services.started(WRITER, generation, actor.clone());
+        self.writer.fill(actor);
+    }
+
+    fn report(&self) {
+        let Some(status) = self.status.current() else { return };
+        let mut report = ComponentStatus::starting(DAEMON);
+        let symbols: usize = self.wanted.values().map(|(_, symbols)| symbols.len()).sum();
+        (report.health, report.phase) = (Health::Running, Phase::Live);
+        report.message = match symbols {
+            0 => "nothing to collect: candlewick symbols add EXCHANGE SYMBOL".to_owned(),
+            _ => format!("{symbols} symbols of {} exchanges", self.wanted.len()),
+        };
+        status.do_send(Report(report));
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.start_status(ctx);
+        self.start_writer(ctx);
+        self.look(ctx);
+        ctx.run_interval(settings::LOOK_EVERY, |actor, ctx| actor.look(ctx));
+        ctx.run_interval(Duration::from_secs(5), |actor, _| actor.report());
+    }
+}
+
+impl Handler<ChildExited<&'static str>> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: ChildExited<&'static str>, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        let decision = match message.id {
+            WRITER => self.services.exited(&message, now, rand::random()),
+            _ => self.reporters.exited(&message, now, rand::random()),
+        };
+        let Some(decision) = decision.filter(|_| !self.is_stopping) else { return };
+        warn!(service = message.id, exit = ?message.exit, "service ended");
+        match (decision, message.id) {
+            (Decision::RestartAt(at) | Decision::Quarantine { until: at }, id) => {
+                let wait = self.clock.to_wall((at - now).to_std().unwrap_or_default());
+                ctx.run_later(wait.max(Duration::from_millis(1)), move |actor, ctx| match id {
+                    WRITER => actor.start_writer(ctx),
+                    _ => actor.start_status(ctx),
+                });
+            }
+            (Decision::Escalate, id) => self.escalate(format!("{id} keeps failing: {:?}", message.exit), ctx),
+        }
+    }
+}

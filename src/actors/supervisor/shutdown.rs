@@ -1,0 +1,68 @@
+//! The end of the tree: in order (sources hand over, the writer flushes, status says stopped) when
+//! it is asked for, at once when the collector cannot go on.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use tracing::{error, warn};
+
+use super::{CollectorFailed, Supervisor};
+use crate::actors::messages::{Flush, Shutdown, Stop};
+use crate::supervise::family::Family;
+
+impl Supervisor {
+    pub(super) fn escalate(&mut self, why: String, ctx: &mut Context<Self>) {
+        error!(why, "the collector cannot go on");
+        if let Some(ended) = self.ended.take() {
+            // Nobody may be waiting for the end.
+            let _ = ended.send(Err(CollectorFailed(why)));
+        }
+        self.is_stopping = true;
+        self.exchanges.living().for_each(|(_, addr)| addr.do_send(Stop));
+        ctx.stop();
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.exchanges.living().for_each(|(_, addr)| addr.do_send(Stop));
+        self.services.living().for_each(|(_, addr)| addr.do_send(Stop));
+        self.reporters.living().for_each(|(_, addr)| addr.do_send(Stop));
+        if let Some(ended) = self.ended.take() {
+            let _ = ended.send(Ok(()));
+        }
+    }
+}
+
+impl Handler<Shutdown> for Supervisor {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, _: Shutdown, _: &mut Context<Self>) -> Self::Result {
+        self.is_stopping = true;
+        let deadline = tokio::time::Instant::now() + self.config.shutdown.deadline;
+        let left = move || deadline.saturating_duration_since(tokio::time::Instant::now());
+        self.exchanges.living().for_each(|(_, addr)| addr.do_send(Stop));
+        let families: Vec<Family> = self.families.drain().map(|(_, family)| family).collect();
+        let (writer, status) = (self.writer.current(), self.status.current());
+        let (mut services, member) = std::mem::replace(&mut self.service_family, Family::new());
+        drop(member);
+        let stopping = async move {
+            for mut family in families {
+                if !family.ended_within(left()).await {
+                    warn!("a source did not hand over in time");
+                }
+            }
+            if let Some(writer) = writer {
+                if tokio::time::timeout(left(), writer.send(Flush)).await.is_err() {
+                    warn!("the writer did not finish in time; what was not stored is fetched again");
+                }
+                writer.do_send(Stop);
+            }
+            if let Some(status) = status {
+                status.do_send(Stop);
+            }
+            services.ended_within(left().max(Duration::from_millis(500))).await;
+        };
+        Box::pin(stopping.into_actor(self).map(|(), _, ctx| ctx.stop()))
+    }
+}

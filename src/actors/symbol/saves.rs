@@ -1,0 +1,81 @@
+//! What waits to be saved goes to the writer, one save at a time; what the store answers is news for
+//! the parent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::SymbolActor;
+use super::calls::Slots;
+use super::series::Series;
+use crate::actors::messages::{SaveError, SaveSeries, SymbolNews};
+use crate::market::Source;
+use crate::store::{SeriesChange, SeriesOutcome};
+use crate::supervise::exit::Exit;
+
+/// Longest wall-clock time a ledger statement without candles waits for company.
+pub(super) const STATEMENT_AGE: Duration = Duration::from_secs(5);
+
+impl SymbolActor {
+    /// Sends what waits to the writer, one save at a time.
+    pub(super) fn save(&mut self, ctx: &mut Context<Self>) {
+        if self.saving.is_some() || !self.series.iter().any(Series::has_pending) {
+            return;
+        }
+        let since = *self.pending_since.get_or_insert_with(Instant::now);
+        let is_concluded = self.urgent == Slots::Concluded || self.background == Slots::Concluded;
+        let is_urgent = self.is_stopping || is_concluded || self.series.iter().any(Series::has_candles);
+        if !is_urgent && since.elapsed() < STATEMENT_AGE {
+            return;
+        }
+        self.pending_since = None;
+        for slot in [&mut self.urgent, &mut self.background] {
+            if *slot == Slots::Concluded {
+                *slot = Slots::Saving;
+            }
+        }
+        let changes: Vec<SeriesChange> =
+            self.series.iter_mut().filter(|series| series.has_pending()).map(Series::take_pending).collect();
+        let changes = Arc::new(changes);
+        self.saving = Some(changes.clone());
+        let mut writer = self.setup.writer.clone();
+        let saving = async move { writer.send(SaveSeries { changes }).await };
+        ctx.spawn(saving.into_actor(self).map(|result, actor, ctx| actor.saved(result, ctx)));
+    }
+
+    fn saved(&mut self, result: Option<Result<Vec<SeriesOutcome>, SaveError>>, ctx: &mut Context<Self>) {
+        let Some(changes) = self.saving.take() else { return };
+        let outcomes = match result {
+            Some(Ok(outcomes)) => outcomes,
+            Some(Err(error)) => return self.end(Exit::Failed(error.to_string()), ctx),
+            None => return self.end(Exit::Finished, ctx),
+        };
+        for slot in [&mut self.urgent, &mut self.background] {
+            if *slot == Slots::Saving {
+                *slot = Slots::Free;
+            }
+        }
+        let (mut is_deaf, mut is_useful) = (false, false);
+        for (change, outcome) in changes.iter().zip(&outcomes) {
+            if let Some(series) = self.series.iter_mut().find(|series| series.id == change.series) {
+                series.saved(change);
+            }
+            is_useful |= outcome.inserted > 0;
+            for revision in &outcome.revisions {
+                self.revisions += 1;
+                info!(open_time = %revision.new.candle.open_time, source = %revision.new.source, "a final candle was revised");
+                is_deaf |= revision.old.source == Source::Synthesised && revision.new.candle.volume > 0.0;
+            }
+        }
+        if is_deaf {
+            warn!("trading was found where the stream was silent");
+            self.notify(SymbolNews::Deaf);
+        } else if is_useful {
+            self.notify(SymbolNews::Useful);
+        }
+        self.advance(ctx);
+    }
+}

@@ -1,99 +1,20 @@
 //! The program itself, with its processes, signals, exit codes and output.
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread;
+#[path = "support/program.rs"]
+mod program;
+
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 use candlewick::market::{Span, Timeframe};
 use candlewick::store::inventory::inventory;
 use candlewick::store::{self, Access, CandleQuery, CandleSource, NewSymbol, Store};
 use chrono::{DateTime, TimeDelta, Utc};
-
-/// Longest wait for anything; reached only when a test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn candlewick(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_candlewick"));
-    command.args(arguments).env_remove("CANDLEWICK_DATABASE").stdin(Stdio::null());
-    command
-}
-
-fn finished(arguments: &[&str]) -> Output {
-    candlewick(arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn url(folder: &Path) -> String {
-    format!("sqlite://{}", folder.join("candles.db").display())
-}
-
-/// Waits until `look` gives something.
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// A program that runs beside the test; killed when the test ends.
-struct Running {
-    child: Child,
-    words: Arc<Mutex<String>>,
-}
-
-impl Running {
-    fn start(arguments: &[&str]) -> Running {
-        let mut child = candlewick(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let words = Arc::new(Mutex::new(String::new()));
-        let heard = Arc::clone(&words);
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        thread::spawn(move || {
-            let mut line = String::new();
-            while stderr.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
-                heard.lock().unwrap().push_str(&line);
-                line.clear();
-            }
-        });
-        Running { child, words }
-    }
-
-    fn wait_for_words(&self, part: &str) {
-        wait_for(part, || self.words.lock().unwrap().contains(part).then_some(()));
-    }
-
-    fn signal(&self, name: &str) {
-        let done = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
-        assert!(done.success());
-    }
-
-    fn exit_code(&mut self) -> Option<i32> {
-        wait_for("the end of the program", || self.child.try_wait().unwrap()).code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use program::{PATIENCE, Running, finished, text, url};
 
 /// A simulator on a free port, and its URL.
 fn simulator(speed: &str) -> (Running, String) {
-    let mut running = Running::start(&["sim", "--listen", "127.0.0.1:0", "--speed", speed, "--history-days", "2"]);
-    let mut line = String::new();
-    BufReader::new(running.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let (running, line) = program::simulator(&["--speed", speed, "--history-days", "2"]);
     assert!(line.contains("simulates kraken, binance, yahoo with 8 markets each"), "{line}");
     let url = line.split_whitespace().next().unwrap().to_owned();
     (running, url)

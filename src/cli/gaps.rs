@@ -48,7 +48,7 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
     block_on(async {
         let store = database.open(Access::ReadOnly).await?;
         let symbols = chosen(&args, &store).await?;
-        let now = Clock::system().now();
+        let now = latest(&*store, &symbols).await?;
         let inventories =
             inventory::inventory(&*store, now, |row| symbols.iter().any(|symbol| symbol.id == row.id)).await?;
         let mut lines = Vec::new();
@@ -78,6 +78,16 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
         }
         Ok(())
     })
+}
+
+/// Now, or where a collector that follows a faster clock, a simulator's, has got to.
+async fn latest(store: &dyn Store, symbols: &[SymbolRow]) -> Result<DateTime<Utc>, Failure> {
+    let mut latest = Clock::system().now();
+    for symbol in symbols {
+        let observed = store.series_of(symbol.id).await?;
+        latest = observed.iter().filter_map(|series| series.observed_until).fold(latest, DateTime::max);
+    }
+    Ok(latest)
 }
 
 /// The symbols asked for.

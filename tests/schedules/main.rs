@@ -5,19 +5,22 @@
 //! A seed reproduces a schedule: `CANDLEWICK_SEED=17 cargo test --test schedules -- --nocapture`.
 //! `CANDLEWICK_SCHEDULES` and `CANDLEWICK_HOURS` set how many are tried and how long each lasts.
 
+#[path = "../support/check.rs"]
 mod check;
 mod crash;
 mod faults;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use candlewick::clock::Clock;
 use candlewick::collector::Collector;
 use candlewick::market::Timeframe;
-use candlewick::sim::{SimConfig, Simulator, Venue};
+use candlewick::sim::{SimConfig, SimRequest, Simulator, Venue};
 use candlewick::store::{self, Access, CandleSource, NewSymbol, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::rngs::StdRng;
@@ -141,8 +144,21 @@ async fn run(seed: u64, hours: u64) -> Outcome {
     live(&url, &clock, &simulator, Crash::at_point(i64::MAX), healed, true).await;
     outcome.simulated = clock.now() - epoch;
     check::structure(&*store, &mut outcome.checked).await;
-    check::values(&*store, &simulator, healed, &mut outcome.checked).await;
+    check::values(&*store, &|path| get(&simulator, path), healed, &mut outcome.checked).await;
     outcome
+}
+
+/// An answer of the simulator itself, in memory.
+fn get(simulator: &Simulator, path: &str) -> Vec<u8> {
+    let reply = simulator.http(&SimRequest {
+        method: "GET".into(),
+        target: path.to_owned(),
+        headers: vec![],
+        body: Bytes::new(),
+        peer: Ipv4Addr::LOCALHOST.into(),
+    });
+    assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+    reply.body.to_vec()
 }
 
 fn run_one(seed: u64, hours: u64) -> Outcome {

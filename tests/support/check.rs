@@ -1,11 +1,9 @@
-//! What must hold after any schedule, against the simulator's own truth.
+//! What must hold after any schedule of faults and crashes, against the simulator's own truth.
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use candlewick::exchange::{QuietPolicy, registry};
 use candlewick::market::{Span, Timeframe};
-use candlewick::sim::{SimRequest, Simulator};
 use candlewick::store::inventory::{self, Absence};
 use candlewick::store::{CandleQuery, Coverage, Store, SymbolRow};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,24 +20,19 @@ pub struct TrueCandle {
     pub trades: Option<u64>,
 }
 
+/// Answers a `GET` of the simulator's own paths.
+pub type Ask<'a> = &'a dyn Fn(&str) -> Vec<u8>;
+
 /// The simulator's truth about a stretch of a series.
-pub fn truth(simulator: &Simulator, symbol: &SymbolRow, timeframe: Timeframe, span: Span) -> Vec<TrueCandle> {
-    let target = format!(
+pub fn truth(ask: Ask<'_>, symbol: &SymbolRow, timeframe: Timeframe, span: Span) -> Vec<TrueCandle> {
+    let body = ask(&format!(
         "/truth/candles?exchange={}&symbol={}&timeframe={timeframe}&from={}&to={}",
         symbol.exchange,
         symbol.symbol.as_str().replace('/', "%2F"),
         span.from.timestamp_millis(),
         span.to.timestamp_millis(),
-    );
-    let reply = simulator.http(&SimRequest {
-        method: "GET".into(),
-        target,
-        headers: vec![],
-        body: Bytes::new(),
-        peer: std::net::Ipv4Addr::LOCALHOST.into(),
-    });
-    assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
-    serde_json::from_slice(&reply.body).expect("the truth is JSON")
+    ));
+    serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body)))
 }
 
 /// Figures of a check.
@@ -65,13 +58,13 @@ pub async fn structure(store: &dyn Store, checked: &mut Checked) {
 }
 
 /// Every final candle equals the truth; nothing is missing that the venue could serve.
-pub async fn values(store: &dyn Store, simulator: &Simulator, now: DateTime<Utc>, checked: &mut Checked) {
+pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked: &mut Checked) {
     for symbol in store.symbols().await.unwrap() {
         for series in store.series_of(symbol.id).await.unwrap() {
             let name = format!("{} {} {}", symbol.exchange, symbol.symbol, series.timeframe);
             let grid = inventory::grid_of(&symbol, series.timeframe);
             let wanted = Span::new(grid.bucket_at(symbol.backfill_from), now);
-            let real = truth(simulator, &symbol, series.timeframe, wanted);
+            let real = truth(ask, &symbol, series.timeframe, wanted);
             let real: BTreeMap<_, _> = real.into_iter().map(|candle| (candle.open_time, candle)).collect();
             let query = CandleQuery { span: wanted, limit: None, newest_first: false };
             for row in store.candles(series.id, query).await.unwrap() {

@@ -1,0 +1,346 @@
+//! Real processes and sockets: a simulator full of faults, and a daemon that is killed in the midst
+//! of them. What is stored afterwards is what the exchanges had.
+//!
+//! The seed is printed; `CANDLEWICK_SEED=17 cargo test --test kill` reproduces the schedule of kills
+//! and faults, not the interleaving. `CANDLEWICK_KILLS` sets how often the daemon is killed, and the
+//! faults last as long as the kills.
+
+#[path = "support/check.rs"]
+mod check;
+#[path = "support/program.rs"]
+mod program;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use candlewick::market::Span;
+use candlewick::store::inventory::inventory;
+use candlewick::store::{self, Access, CandleQuery, Coverage, Store};
+use chrono::{DateTime, TimeDelta, Utc};
+use program::{Running, finished, text, url};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use serde_json::Value;
+
+use check::Checked;
+
+/// Simulated seconds in a second.
+const SPEED: u64 = 60;
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// A simulator in a process of its own.
+struct Simulated {
+    /// Held for its life.
+    _running: Running,
+    url: String,
+}
+
+impl Simulated {
+    fn start(arguments: &[&str]) -> Simulated {
+        let speed = SPEED.to_string();
+        let (running, line) = program::simulator(&[&["--speed", &speed, "--history-days", "2"], arguments].concat());
+        let Some(url) = line.split_whitespace().next() else {
+            panic!("no simulator: {}", running.words.lock().unwrap());
+        };
+        Simulated { url: url.to_owned(), _running: running }
+    }
+
+    /// The body of an answer to a `GET`.
+    fn get(&self, path: &str) -> Vec<u8> {
+        let address = self.url.strip_prefix("http://").unwrap();
+        let mut socket = TcpStream::connect(address).unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{path}: {}", String::from_utf8_lossy(&answer));
+        let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+        answer.split_off(head + 4)
+    }
+
+    fn json(&self, path: &str) -> Value {
+        serde_json::from_slice(&self.get(path)).unwrap()
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.json("/clock")["now"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Whether the exchange has candles in a gap, as far as it lies before `until`.
+    fn has(&self, gap: &Gap, until: DateTime<Utc>) -> bool {
+        let (from, to) = (gap.from.timestamp_millis(), gap.to.min(until).timestamp_millis());
+        let (exchange, symbol, timeframe) = (&gap.exchange, gap.symbol.replace('/', "%2F"), &gap.timeframe);
+        let path =
+            format!("/truth/candles?exchange={exchange}&symbol={symbol}&timeframe={timeframe}&from={from}&to={to}");
+        from < to && self.json(&path) != Value::Array(vec![])
+    }
+
+    /// Every simulated market, by exchange.
+    fn markets(&self) -> Vec<(String, String)> {
+        let index = self.json("/");
+        let listing = |(exchange, row): (&String, &Value)| {
+            let symbols = row["symbols"].as_array().unwrap().clone();
+            symbols.into_iter().map(|name| (exchange.clone(), name.as_str().unwrap().to_owned())).collect::<Vec<_>>()
+        };
+        index["exchanges"].as_object().unwrap().iter().flat_map(listing).collect()
+    }
+}
+
+/// What goes wrong in each stretch of `MINUTES`: minute of its begin, how long, what.
+const FAULTS: &[(u64, &str, &str)] = &[
+    (0, "6m", r#"kind = "page_cap", rows = 150, exchange = "binance""#),
+    (0, "8m", r#"kind = "duplicate", probability = 0.3"#),
+    (0, "8m", r#"kind = "late_bar", delay = "50s", probability = 0.2"#),
+    (0, "8m", r#"kind = "late_revision", lasting = "20s", probability = 0.2"#),
+    (0, "8m", r#"kind = "lifetime", lifetime = "4m", exchange = "binance""#),
+    (1, "3m", r#"kind = "http_429", retry_after = "20s", exchange = "kraken", probability = 0.5"#),
+    (1, "2m", r#"kind = "http_5xx", status = 503, exchange = "yahoo", probability = 0.5"#),
+    (1, "4m", r#"kind = "stall", exchange = "kraken", symbol = "ETH/USD""#),
+    (1, "3m", r#"kind = "half_open", exchange = "binance", symbol = "ETH/USDT""#),
+    (2, "4m", r#"kind = "out_of_order", probability = 0.3"#),
+    (2, "5m", r#"kind = "drop", every = "70s", exchange = "kraken""#),
+    (2, "2m", r#"kind = "http_429", exchange = "yahoo", probability = 0.5"#),
+    (3, "3m", r#"kind = "truncate", probability = 0.2"#),
+    (3, "3m", r#"kind = "html", probability = 0.2"#),
+    (4, "3m", r#"kind = "rubbish", probability = 0.2"#),
+    (4, "3m", r#"kind = "empty_page", probability = 0.3"#),
+    (5, "2m", r#"kind = "ignore_since", probability = 0.5"#),
+    (5, "1m", r#"kind = "refuse", exchange = "binance""#),
+    (6, "1m", r#"kind = "half_open", exchange = "kraken""#),
+    (6, "2m", r#"kind = "slow", delay = "10s", probability = 0.3"#),
+    (7, "1m", r#"kind = "maintenance", exchange = "kraken""#),
+    (7, "1m", r#"kind = "stall", exchange = "binance""#),
+];
+
+/// Simulated minutes after which the faults begin anew; about as long as a life and a pause.
+const MINUTES: u64 = 9;
+
+/// A script of so many rounds of faults, each fault a little earlier or later.
+fn script(dice: &mut StdRng, rounds: u64) -> String {
+    let mut script = String::new();
+    for round in 0..rounds {
+        for (begin, lasting, what) in FAULTS {
+            let after = (round * MINUTES + begin) * 60 + dice.random_range(0..60);
+            let fields = what.replace(", ", "\n");
+            writeln!(script, "[[fault]]\nafter = \"{after}s\"\nfor = \"{lasting}\"\n{fields}").unwrap();
+        }
+    }
+    script
+}
+
+/// A gap as `candlewick gaps --format json` prints it.
+#[derive(Debug, Deserialize)]
+struct Gap {
+    exchange: String,
+    symbol: String,
+    timeframe: String,
+    state: String,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    #[serde(rename = "reason")]
+    _reason: String,
+}
+
+fn gaps(database: &str) -> Vec<Gap> {
+    let printed = finished(&["gaps", "--format", "json", "--database", database]);
+    assert_eq!(printed.status.code(), Some(0), "{}", text(&printed.stderr));
+    text(&printed.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The ledger agrees with the rows.
+#[track_caller]
+fn verify(database: &str) {
+    let proof = finished(&["gaps", "--verify", "--format", "json", "--database", database]);
+    assert_eq!(proof.status.code(), Some(0), "{}{}", text(&proof.stdout), text(&proof.stderr));
+}
+
+/// Stretches before `until` that no REST read has confirmed yet.
+async fn unverified(store: &dyn Store, until: DateTime<Utc>) -> Vec<String> {
+    let mut found = Vec::new();
+    for symbol in store.symbols().await.unwrap() {
+        for series in store.series_of(symbol.id).await.unwrap() {
+            let ledger = store.ledger(series.id).await.unwrap();
+            let doubtful = ledger
+                .iter()
+                .filter(|entry| entry.coverage == Coverage::Complete { verified: false } && entry.span.from < until);
+            found.extend(doubtful.map(|entry| format!("{} {}: {entry:?}", symbol.exchange, symbol.symbol)));
+        }
+    }
+    found
+}
+
+/// Waits until everything before `until` that the exchanges have is held and confirmed.
+async fn heal(simulated: &Simulated, database: &str, store: &dyn Store, until: DateTime<Utc>) {
+    let deadline = Instant::now() + Duration::from_secs(240);
+    loop {
+        let lacking = gaps(database).into_iter().filter(|gap| gap.state != "unavailable" && simulated.has(gap, until));
+        let mut open: Vec<String> = lacking.map(|gap| format!("{gap:?}")).collect();
+        open.extend(unverified(store, until).await);
+        if open.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "not healed: {open:#?}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_killed_in_the_midst_of_faults_holds_every_candle_of_the_exchanges_when_left_alone() {
+    let began = Instant::now();
+    let seed = setting("CANDLEWICK_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
+    let kills = setting("CANDLEWICK_KILLS").unwrap_or(5);
+    println!("CANDLEWICK_SEED={seed} CANDLEWICK_KILLS={kills}");
+    let mut dice = StdRng::seed_from_u64(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let database = url(folder.path());
+    let write = |name: &str, text: &str| write(folder.path(), name, text);
+    let faults = write("faults.toml", &script(&mut dice, kills));
+    // Waits for the network are not scaled, and a minute of them is an hour of the exchanges.
+    let patience = "connect_timeout = \"2s\"\nread_timeout = \"2s\"\ntotal_timeout = \"4s\"\n";
+    let config = write("candlewick.toml", &format!("[transport]\n{patience}"));
+    let simulated = Simulated::start(&["--symbols", "20", "--seed", &seed.to_string(), "--faults", &faults]);
+    let start = simulated.now();
+
+    let markets = simulated.markets();
+    assert_eq!(markets.len(), 60);
+    let mut wishes = "exchange,symbol,timeframes,backfill_days\n".to_owned();
+    for (index, (exchange, symbol)) in markets.iter().enumerate() {
+        let timeframes = if index % 5 == 0 { "\"1m,5m\"" } else { "1m" };
+        writeln!(wishes, "{exchange},{symbol},{timeframes},1").unwrap();
+    }
+    let wishes = write("symbols.csv", &wishes);
+    let imported = finished(&["symbols", "import", &wishes, "--database", &database]);
+    assert_eq!(imported.status.code(), Some(0), "{}", text(&imported.stderr));
+
+    let run = || Running::start(&["run", "--config", &config, "--database", &database, "--simulator", &simulated.url]);
+    for _ in 0..kills {
+        let mut daemon = run();
+        thread::sleep(Duration::from_millis(dice.random_range(500..14_000)));
+        assert_eq!(daemon.child.try_wait().unwrap(), None, "it died by itself: {}", daemon.words.lock().unwrap());
+        daemon.signal("KILL");
+        assert_eq!(daemon.exit_code(), None);
+        verify(&database);
+        thread::sleep(Duration::from_millis(dice.random_range(0..2_000)));
+    }
+    let mut daemon = run();
+    let store = store::open(&database, Access::ReadOnly).await.unwrap();
+    let faulty = TimeDelta::minutes(((kills + 1) * MINUTES) as i64);
+    let until = simulated.now().max(start + faulty);
+    heal(&simulated, &database, &*store, until).await;
+    daemon.signal("TERM");
+    assert_eq!(daemon.exit_code(), Some(0), "{}", daemon.words.lock().unwrap());
+    verify(&database);
+
+    let mut checked = Checked::default();
+    check::structure(&*store, &mut checked).await;
+    check::values(&*store, &|path| simulated.get(path), until, &mut checked).await;
+    println!(
+        "{kills} kills, {} candles checked until {until}, unavailable: {:?}, faults: {}, {:.0?} of real time",
+        checked.candles,
+        checked.unavailable,
+        simulated.json("/stats")["faults"],
+        began.elapsed()
+    );
+    assert!(checked.violations.is_empty(), "{:#?}\n{}", checked.violations, daemon.words.lock().unwrap());
+    // A day of 60 markets, less the sessions that were closed and what Kraken no longer serves.
+    assert!(checked.candles > 40_000, "only {} candles", checked.candles);
+    let struck = simulated.json("/stats")["faults"].as_object().unwrap().clone();
+    let idle: Vec<_> = struck.iter().filter(|(_, times)| **times == 0).collect();
+    assert!(idle.is_empty(), "faults that never struck: {idle:?}");
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+/// Open, high, low, close and volume of a minute, added up from trades.
+type Minute = [Decimal; 5];
+
+/// Some minutes of trades, one of them without any, and what they come to.
+fn recording(dice: &mut StdRng, from: DateTime<Utc>, minutes: i64) -> (String, BTreeMap<DateTime<Utc>, (Minute, u64)>) {
+    let mut csv = "time,price,amount,id,side\n".to_owned();
+    let mut expected = BTreeMap::new();
+    let (mut id, mut cents) = (3_735_693_016_u64, 6_168_599_i64);
+    for minute in (0..minutes).filter(|minute| *minute != 3) {
+        let open_time = from + TimeDelta::minutes(minute);
+        let mut times: Vec<i64> = (0..dice.random_range(1..200)).map(|_| dice.random_range(0..60_000)).collect();
+        // Trades at the very borders of the minute belong to it.
+        times.extend([0, 59_999]);
+        times.sort_unstable();
+        for time in times {
+            cents += dice.random_range(-900..900);
+            id += 1;
+            let (price, amount) = (Decimal::new(cents, 2), Decimal::new(dice.random_range(1..50_000_000), 8));
+            let at = open_time.timestamp_millis() + time;
+            let side = if dice.random_bool(0.5) { "buy" } else { "sell" };
+            writeln!(csv, "{at},{price}000000,{amount},{id},{side}").unwrap();
+            let ([_, high, low, close, volume], trades) =
+                expected.entry(open_time).or_insert(([price, price, price, price, Decimal::ZERO], 0));
+            (*high, *low, *close) = ((*high).max(price), (*low).min(price), price);
+            *volume += amount;
+            *trades += 1;
+        }
+    }
+    (csv, expected)
+}
+
+#[tokio::test]
+async fn minutes_of_a_replayed_recording_are_stored_as_its_trades_add_up_to_the_last_digit() {
+    let seed = setting("CANDLEWICK_SEED").unwrap_or(1);
+    let start: DateTime<Utc> = "2024-08-09T00:00:00Z".parse().unwrap();
+    let minutes = 8;
+    let (csv, expected) = recording(&mut StdRng::seed_from_u64(seed), start, minutes);
+    let folder = tempfile::tempdir().unwrap();
+    let database = url(folder.path());
+    let trades = write(folder.path(), "trades.csv", &csv);
+    let simulated = Simulated::start(&["--replay", &trades, "--symbols", "3"]);
+    let exchanges = ["binance", "kraken"];
+    for exchange in exchanges {
+        let wish =
+            ["symbols", "add", exchange, "BTC/USDT", "-t", "1m", "--from", "2024-08-09", "--database", &database];
+        let added = finished(&wish);
+        assert_eq!(added.status.code(), Some(0), "{}", text(&added.stderr));
+    }
+    let mut daemon = Running::start(&["run", "--database", &database, "--simulator", &simulated.url]);
+    let store = store::open(&database, Access::ReadOnly).await.unwrap();
+    let end = start + TimeDelta::minutes(minutes);
+    let deadline = Instant::now() + program::PATIENCE;
+    while inventory(&*store, end, |_| true).await.unwrap().iter().any(|series| series.covered_percent < 100.0) {
+        assert!(Instant::now() < deadline, "not complete: {}", daemon.words.lock().unwrap());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    daemon.signal("TERM");
+    assert_eq!(daemon.exit_code(), Some(0));
+    verify(&database);
+
+    let double = |value: &Decimal| value.to_string().parse::<f64>().unwrap();
+    let symbols = store.symbols().await.unwrap();
+    assert_eq!(symbols.iter().map(|row| row.exchange.as_str()).collect::<Vec<_>>(), exchanges);
+    for symbol in symbols {
+        let series = store.series_of(symbol.id).await.unwrap();
+        let query = CandleQuery { span: Span::new(start, end), limit: None, newest_first: false };
+        let stored = store.candles(series[0].id, query).await.unwrap();
+        let traded: BTreeMap<_, _> = stored
+            .iter()
+            .map(|row| row.candle)
+            .filter(|candle| candle.volume > 0.0)
+            .map(|c| (c.open_time, ([c.open, c.high, c.low, c.close, c.volume], c.trades)))
+            .collect();
+        let wanted: BTreeMap<_, _> = expected
+            .iter()
+            .map(|(open_time, (numbers, trades))| (*open_time, (numbers.each_ref().map(double), Some(*trades))))
+            .collect();
+        assert_eq!(traded, wanted, "{}", symbol.exchange);
+    }
+}

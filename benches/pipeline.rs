@@ -28,7 +28,7 @@ use candlewick::transport::net::{NetOptions, NetTransport};
 use candlewick::transport::{Frame, Transport};
 use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
@@ -42,6 +42,9 @@ const WINDOW: Duration = Duration::from_secs(2);
 const WINDOWS: usize = 5;
 /// The argument that makes this program the flood.
 const FLOOD: &str = "--flood";
+/// What it floods with: its next argument.
+const KLINES: &str = "klines";
+const TRADES: &str = "trades";
 
 /// The minute of all klines; the collector's clock starts ten seconds into it.
 const MINUTE_MS: i64 = 1_795_183_200_000;
@@ -56,7 +59,7 @@ enum Source {
 
 impl Source {
     fn named(name: &str) -> Source {
-        if name == "trades" {
+        if name == TRADES {
             return Source::Trades { next_id: 5_501_188_301, text: String::new() };
         }
         let kline = |index: usize| {
@@ -94,12 +97,22 @@ impl Source {
     }
 }
 
-/// Serves one connection until it is closed: acks what is asked, and floods from the first ack on.
-async fn flood(kind: &str) -> Option<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.ok()?;
-    println!("{}", listener.local_addr().ok()?);
-    // A reader that never comes must not leave this process behind.
-    let (stream, _) = tokio::time::timeout(Duration::from_secs(60), listener.accept()).await.ok()?.ok()?;
+/// Serves connections for as long as this process's parent lives.
+async fn serve(kind: &'static str) -> std::io::Result<()> {
+    std::thread::spawn(|| {
+        // The pipe ends with the parent, however that ends.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?);
+    loop {
+        tokio::spawn(flood(listener.accept().await?.0, kind));
+    }
+}
+
+/// Acks what is asked, and floods from the first ack on until the connection ends.
+async fn flood(stream: TcpStream, kind: &str) -> Option<()> {
     let mut socket = tokio_tungstenite::accept_async(stream).await.ok()?;
     let mut source = Source::named(kind);
     let mut asked = Some(socket.next().await);
@@ -128,8 +141,8 @@ struct Flood {
 impl Flood {
     fn start(kind: &str) -> Flood {
         let program = std::env::current_exe().expect("the path of this program");
-        let mut process =
-            Command::new(program).args([FLOOD, kind]).stdout(Stdio::piped()).spawn().expect("a second process");
+        let process = Command::new(program).args([FLOOD, kind]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut process = process.expect("a second process");
         let mut address = String::new();
         let output = process.stdout.take().expect("its output is a pipe");
         BufReader::new(output).read_line(&mut address).expect("its address");
@@ -192,7 +205,7 @@ fn transport() -> NetTransport {
 }
 
 async fn klines() -> Meter {
-    let flood = Flood::start("klines");
+    let flood = Flood::start(KLINES);
     let minute = DateTime::from_timestamp_millis(MINUTE_MS).expect("a time of today");
     let mut config = Config::default();
     let stream = ExchangeConfig { stream_url: Some(flood.url.clone()), ..ExchangeConfig::default() };
@@ -238,7 +251,7 @@ struct Market {
 
 /// Reads the flood of trades, and stores them where there is a store.
 async fn trades(store: Option<Arc<dyn Store>>) -> Meter {
-    let flood = Flood::start("trades");
+    let flood = Flood::start(TRADES);
     let row = registry::find("binance").expect("a registered venue");
     let dialect = (row.build)(row.public_endpoints());
     let mut markets = markets(store.as_deref()).await;
@@ -329,11 +342,11 @@ async fn stored_trades() -> Meter {
 }
 
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    if let Some(at) = args.iter().position(|arg| arg == FLOOD) {
+    let mut args = std::env::args().skip_while(|arg| arg != FLOOD).skip(1);
+    if let Some(kind) = args.next() {
+        let kind = if kind == TRADES { TRADES } else { KLINES };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        // It ends with its connection.
-        runtime.block_on(flood(args.get(at + 1).map_or("", String::as_str)));
+        runtime.block_on(serve(kind)).expect("a listener on the loopback");
         return;
     }
     if cpu_seconds().is_none() {
@@ -342,7 +355,7 @@ fn main() {
     }
     println!("{:<16} {:>9} {:>9} {:>9} {:>9}", "frames/CPU s", "median", "worst", "best", "target");
     let system = actix_rt::System::new();
-    system.block_on(klines()).report("klines", 450_000);
-    system.block_on(trades(None)).report("trades", 600_000);
+    system.block_on(klines()).report(KLINES, 450_000);
+    system.block_on(trades(None)).report(TRADES, 600_000);
     system.block_on(stored_trades()).report("stored trades", 250_000);
 }

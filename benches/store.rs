@@ -35,7 +35,7 @@ fn candle(minute: usize, day: usize) -> FinalCandle {
             low: 90_000.0,
             close,
             volume: 6.1183,
-            quote_volume: Some(558_242.90113),
+            quote_volume: Some(558_242.901_13),
             trades: Some(477),
             vwap: None,
         },

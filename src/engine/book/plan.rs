@@ -43,7 +43,12 @@ impl Book {
     /// far back as one page reaches.
     pub fn urgent_call(&self, now: DateTime<Utc>) -> Option<Call> {
         let due = || self.missing().filter(move |m| m.reason != NOT_FETCHED && m.is_due(now));
-        let wanted = due().map(|m| m.span).collect::<SpanSet>().union(&self.doubted);
+        let mut wanted = due().map(|m| m.span).collect::<SpanSet>().union(&self.doubted);
+        if !self.rules.honours_end && !wanted.is_empty() {
+            // Such a page reaches to the newest bar anyway: the same call reads the history before it.
+            let history = self.missing().filter(|m| m.reason == NOT_FETCHED && m.is_due(now));
+            wanted = wanted.union(&history.map(|m| m.span).collect());
+        }
         let (oldest, to) = (wanted.spans().first()?.from, wanted.spans().last()?.to);
         // A bucket that has just closed makes the call a live one, whatever else it repairs.
         let is_live = due()

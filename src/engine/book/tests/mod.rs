@@ -345,6 +345,19 @@ fn a_doubted_bucket_is_read_again_once() {
 }
 
 #[test]
+fn where_pages_end_at_the_newest_bar_a_live_call_reads_the_history_before_it_too() {
+    let rules = SeriesRules { honours_end: false, ..rules(QuietPolicy::Emits) };
+    let (mut book, changes) = Book::open(rules, t(0), vec![], None, settled(10));
+    book.stored(&changes, book.extent());
+    observe(&mut book, settled(11));
+    let call = book.urgent_call(settled(11));
+    assert_eq!(call, live(-3, 11));
+    answer(&mut book, call, &(0..12).collect::<Vec<_>>(), settled(11));
+    assert_eq!(book.entries(), [entry(0, 8, DONE), entry(8, 11, UNVERIFIED)]);
+    assert_eq!(book.background_call(settled(11)), None);
+}
+
+#[test]
 fn a_restart_repairs_the_time_away_and_reads_history_wanted_anew() {
     let entries = vec![entry(10, 20, DONE)];
     let (mut book, changes) = Book::open(rules(QuietPolicy::Emits), t(5), entries, Some(t(20)), settled(30));

@@ -1,9 +1,12 @@
 # `make verify` only looks; `make fix` changes. CI runs the same targets.
 
 CARGO ?= cargo
+SCHEDULES ?= 200
+HOURS ?= 24
+KILLS ?= 40
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test verify format lint doc deny fix bench
+.PHONY: help demo run test soak verify format lint doc deny fix bench
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +19,11 @@ run: ## The daemon on candlewick.db; ARGS="--config FILE" changes it.
 
 test: ## All tests; no network is needed.
 	$(CARGO) test
+
+soak: ## Faults and crashes for long, in release; SCHEDULES=200 HOURS=24 KILLS=40 are the amounts.
+	CANDLEWICK_SCHEDULES=$(SCHEDULES) CANDLEWICK_HOURS=$(HOURS) \
+		$(CARGO) test --release --test schedules -- --nocapture
+	CANDLEWICK_KILLS=$(KILLS) $(CARGO) test --release --test kill -- --nocapture
 
 verify: format lint test doc deny ## Everything that must hold before a merge; changes nothing.
 

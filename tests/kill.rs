@@ -18,7 +18,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use candlewick::market::Span;
+use candlewick::market::{Span, Timeframe};
 use candlewick::store::inventory::inventory;
 use candlewick::store::{self, Access, CandleQuery, Coverage, Store};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -75,10 +75,11 @@ impl Simulated {
         self.json("/clock")["now"].as_str().unwrap().parse().unwrap()
     }
 
-    /// Whether the exchange has candles in a gap, as far as it lies before `until`.
-    fn has(&self, gap: &Gap, until: DateTime<Utc>) -> bool {
-        let (from, to) = (gap.from.timestamp_millis(), gap.to.min(until).timestamp_millis());
-        let (exchange, symbol, timeframe) = (&gap.exchange, gap.symbol.replace('/', "%2F"), &gap.timeframe);
+    /// Whether the exchange has candles in a stretch, as far as it lies before `until`.
+    fn has(&self, stretch: &Stretch, until: DateTime<Utc>) -> bool {
+        let (from, to) = (stretch.from.timestamp_millis(), stretch.to.min(until).timestamp_millis());
+        let Stretch { exchange, timeframe, .. } = stretch;
+        let symbol = stretch.symbol.replace('/', "%2F");
         let path =
             format!("/truth/candles?exchange={exchange}&symbol={symbol}&timeframe={timeframe}&from={from}&to={to}");
         from < to && self.json(&path) != Value::Array(vec![])
@@ -137,23 +138,24 @@ fn script(dice: &mut StdRng, rounds: u64) -> String {
     script
 }
 
-/// A gap as `candlewick gaps --format json` prints it.
+/// A stretch of a series, as `candlewick gaps --format json` prints it.
 #[derive(Debug, Deserialize)]
-struct Gap {
+struct Stretch {
     exchange: String,
     symbol: String,
     timeframe: String,
     state: String,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
-    #[serde(rename = "reason")]
-    _reason: String,
 }
 
-fn gaps(database: &str) -> Vec<Gap> {
+/// What is missing or was not looked at yet.
+fn lacking(database: &str) -> Vec<Stretch> {
     let printed = finished(&["gaps", "--format", "json", "--database", database]);
     assert_eq!(printed.status.code(), Some(0), "{}", text(&printed.stderr));
-    text(&printed.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let lines = text(&printed.stdout);
+    let stretches = lines.lines().map(|line| serde_json::from_str::<Stretch>(line).unwrap());
+    stretches.filter(|stretch| stretch.state != "unavailable").collect()
 }
 
 /// The ledger agrees with the rows.
@@ -163,16 +165,23 @@ fn verify(database: &str) {
     assert_eq!(proof.status.code(), Some(0), "{}{}", text(&proof.stdout), text(&proof.stderr));
 }
 
-/// Stretches before `until` that no REST read has confirmed yet.
-async fn unverified(store: &dyn Store, until: DateTime<Utc>) -> Vec<String> {
+/// Minutes that no REST read has confirmed yet.
+async fn unverified(store: &dyn Store) -> Vec<Stretch> {
     let mut found = Vec::new();
     for symbol in store.symbols().await.unwrap() {
-        for series in store.series_of(symbol.id).await.unwrap() {
+        // Longer bars are derived, or gathered for an hour before they are confirmed.
+        let series = store.series_of(symbol.id).await.unwrap();
+        for series in series.iter().filter(|series| series.timeframe == Timeframe::M1) {
             let ledger = store.ledger(series.id).await.unwrap();
-            let doubtful = ledger
-                .iter()
-                .filter(|entry| entry.coverage == Coverage::Complete { verified: false } && entry.span.from < until);
-            found.extend(doubtful.map(|entry| format!("{} {}: {entry:?}", symbol.exchange, symbol.symbol)));
+            let doubtful = ledger.iter().filter(|entry| entry.coverage == Coverage::Complete { verified: false });
+            found.extend(doubtful.map(|entry| Stretch {
+                exchange: symbol.exchange.clone(),
+                symbol: symbol.symbol.to_string(),
+                timeframe: series.timeframe.to_string(),
+                state: "unverified".to_owned(),
+                from: entry.span.from,
+                to: entry.span.to,
+            }));
         }
     }
     found
@@ -182,10 +191,10 @@ async fn unverified(store: &dyn Store, until: DateTime<Utc>) -> Vec<String> {
 async fn heal(simulated: &Simulated, database: &str, store: &dyn Store, until: DateTime<Utc>) {
     let deadline = Instant::now() + Duration::from_secs(240);
     loop {
-        let lacking = gaps(database).into_iter().filter(|gap| gap.state != "unavailable" && simulated.has(gap, until));
-        let mut open: Vec<String> = lacking.map(|gap| format!("{gap:?}")).collect();
-        open.extend(unverified(store, until).await);
-        if open.is_empty() {
+        let mut open = lacking(database);
+        open.extend(unverified(store).await);
+        open.retain(|stretch| simulated.has(stretch, until));
+        if open.is_empty() && simulated.now() > until {
             return;
         }
         assert!(Instant::now() < deadline, "not healed: {open:#?}");
@@ -214,7 +223,12 @@ async fn a_daemon_killed_in_the_midst_of_faults_holds_every_candle_of_the_exchan
     assert_eq!(markets.len(), 60);
     let mut wishes = "exchange,symbol,timeframes,backfill_days\n".to_owned();
     for (index, (exchange, symbol)) in markets.iter().enumerate() {
-        let timeframes = if index % 5 == 0 { "\"1m,5m\"" } else { "1m" };
+        let timeframes = match exchange.as_str() {
+            _ if index % 5 == 0 => "\"1m,5m\"",
+            // Twenty times a minute and more is all that is asked of Yahoo; nothing would be left for history.
+            "yahoo" => "5m",
+            _ => "1m",
+        };
         writeln!(wishes, "{exchange},{symbol},{timeframes},1").unwrap();
     }
     let wishes = write("symbols.csv", &wishes);
@@ -236,6 +250,7 @@ async fn a_daemon_killed_in_the_midst_of_faults_holds_every_candle_of_the_exchan
     let faulty = TimeDelta::minutes(((kills + 1) * MINUTES) as i64);
     let until = simulated.now().max(start + faulty);
     heal(&simulated, &database, &*store, until).await;
+    let healed = simulated.now();
     daemon.signal("TERM");
     assert_eq!(daemon.exit_code(), Some(0), "{}", daemon.words.lock().unwrap());
     verify(&database);
@@ -244,8 +259,9 @@ async fn a_daemon_killed_in_the_midst_of_faults_holds_every_candle_of_the_exchan
     check::structure(&*store, &mut checked).await;
     check::values(&*store, &|path| simulated.get(path), until, &mut checked).await;
     println!(
-        "{kills} kills, {} candles checked until {until}, unavailable: {:?}, faults: {}, {:.0?} of real time",
+        "{kills} kills, {} candles checked, healed {} simulated minutes after the faults, unavailable: {:?}, faults: {}, {:.0?} of real time",
         checked.candles,
+        (healed - until).num_minutes(),
         checked.unavailable,
         simulated.json("/stats")["faults"],
         began.elapsed()

@@ -124,7 +124,7 @@ pub struct ComponentStatus {
     pub last_candle: Option<DateTime<Utc>>,
     /// How far that candle's close lies behind venue time.
     pub lag_ms: Option<i64>,
-    /// Lives so far minus one.
+    /// How often it was started again after a failure.
     pub restarts: u64,
     /// Complete share of everything wanted, 0 to 100.
     pub coverage_percent: Option<f64>,

@@ -22,7 +22,7 @@ pub struct Children<I: Ord + Clone + Send + 'static, A: Actor> {
 struct Child<A: Actor> {
     addr: Option<Addr<A>>,
     generation: u64,
-    lives: u64,
+    failures: u64,
     window: RestartWindow,
 }
 
@@ -44,12 +44,11 @@ impl<I: Ord + Clone + Send + 'static, A: Actor> Children<I, A> {
         let child = self.children.entry(id).or_insert_with(|| Child {
             addr: None,
             generation,
-            lives: 0,
+            failures: 0,
             window: RestartWindow::new(policy),
         });
         child.addr = Some(addr);
         child.generation = generation;
-        child.lives += 1;
     }
 
     /// A life ended. `None` for a life that was replaced already, or for a child that is not in the
@@ -58,7 +57,10 @@ impl<I: Ord + Clone + Send + 'static, A: Actor> Children<I, A> {
         let child = self.children.get_mut(&message.id).filter(|child| child.generation == message.generation)?;
         child.addr = None;
         match message.exit {
-            Exit::Panicked | Exit::Failed(_) => Some(child.window.on_exit(now, random)),
+            Exit::Panicked | Exit::Failed(_) => {
+                child.failures += 1;
+                Some(child.window.on_exit(now, random))
+            }
             Exit::Finished => Some(Decision::RestartAt(now)),
             Exit::Rejected(_) => None,
         }
@@ -91,19 +93,15 @@ impl<I: Ord + Clone + Send + 'static, A: Actor> Children<I, A> {
         self.children.get(id).is_some_and(|child| child.generation == generation)
     }
 
-    /// How often the child was started again.
-    pub fn restarts(&self, id: &I) -> u64 {
-        self.children.get(id).map_or(0, |child| child.lives.saturating_sub(1))
+    /// How many of the child's lives failed. A life that ended well, as one does for new settings,
+    /// is none of them.
+    pub fn failures(&self, id: &I) -> u64 {
+        self.children.get(id).map_or(0, |child| child.failures)
     }
 
     /// Forgets a child; its end will not be answered.
     pub fn remove(&mut self, id: &I) -> Option<Addr<A>> {
         self.children.remove(id).and_then(|child| child.addr)
-    }
-
-    /// All ids, alive or not.
-    pub fn ids(&self) -> impl Iterator<Item = &I> {
-        self.children.keys()
     }
 
     /// All living children.

@@ -8,6 +8,7 @@ use candlewick::status::{Health, Phase};
 use candlewick::store::Store;
 use chrono::TimeDelta;
 
+use crate::support::Deed;
 use crate::support::faulty_transport::Contact;
 use crate::support::stage::{Stage, in_virtual_time, minutes, seconds};
 
@@ -53,6 +54,25 @@ async fn lives_through(venue: Venue, kind: FaultKind) {
         }
     }
     assert!(stage.is_streaming("kraken:BTC/USD") && stage.is_streaming("binance:BTC/USDT"));
+}
+
+#[test]
+fn a_venue_is_starting_until_it_was_tried_and_in_error_when_it_cannot_be_reached() {
+    in_virtual_time(async {
+        for (deed, expected) in [
+            (Deed::Hang, (Health::Starting, Phase::Starting, "not reached yet".to_owned())),
+            (Deed::Fail, (Health::Error, Phase::Waiting, "cannot connect to sim: told to refuse".to_owned())),
+        ] {
+            let mut stage = Stage::new(SimConfig::default()).await;
+            stage.want("kraken", "BTC/USD", &[Timeframe::M1], TimeDelta::hours(2)).await;
+            stage.transport.script(move |_| deed);
+            stage.start().await;
+            let state = |s: &Stage| s.status("kraken").map(|s| (s.health, s.phase, s.message));
+            stage.until("reported", seconds(1), |s| state(s).as_ref() == Some(&expected)).await;
+            stage.pass(seconds(20)).await;
+            assert_eq!(state(&stage), Some(expected));
+        }
+    });
 }
 
 #[test]

@@ -111,6 +111,7 @@ fn a_paused_symbol_rests_and_a_resumed_one_catches_up() {
         assert!(stage.store.set_symbol_state("kraken", &name, &SymbolState::Active).await.unwrap());
         stage.until("resumed", seconds(2), |stage| stage.is_streaming(NEW)).await;
         stage.pass(minutes(2)).await;
+        assert_eq!(stage.restarts(NEW), 0);
         stage.assert_minutes("kraken", "SOL/USD", seconds(15)).await;
         assert_eq!(others(&stage), before);
         assert_others_complete(&stage).await;
@@ -128,6 +129,7 @@ fn a_widened_symbol_gets_more_history_and_timeframes() {
         stage.want("kraken", "SOL/USD", &[Timeframe::M5, Timeframe::H1], TimeDelta::hours(6)).await;
         stage.until("noticed", seconds(2), |s| s.status(NEW).is_some_and(|s| s.message == "1m,5m,1h")).await;
         stage.pass(minutes(4)).await;
+        assert_eq!(stage.restarts(NEW), 0, "new settings are no failure");
         assert_eq!(others(&stage), before);
         stage.assert_minutes("kraken", "SOL/USD", seconds(15)).await;
         let (five, hour) = ("2026-11-20T15:05:00Z".parse().unwrap(), "2026-11-20T15:00:00Z".parse().unwrap());

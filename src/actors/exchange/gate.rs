@@ -19,6 +19,8 @@ use crate::supervise::policy::Decision;
 /// Whether calls may leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Gate {
+    /// No probe of this life has come to a verdict yet.
+    Untried,
     Open,
     Closed(String),
 }
@@ -43,8 +45,11 @@ impl ExchangeActor {
     }
 
     pub(super) fn open_gate(&mut self, ctx: &mut Context<Self>) {
-        if let Gate::Closed(why) = std::mem::replace(&mut self.gate, Gate::Open) {
-            info!(exchange = self.setup.venue.id(), after = why, "the venue answers");
+        let exchange = self.setup.venue.id();
+        match std::mem::replace(&mut self.gate, Gate::Open) {
+            Gate::Untried => info!(exchange, "the venue answers"),
+            Gate::Closed(why) => info!(exchange, after = why, "the venue answers again"),
+            Gate::Open => {}
         }
         self.report();
         self.pump(ctx);

@@ -75,7 +75,7 @@ pub struct ExchangeSetup {
     pub connections: Arc<AtomicU64>,
     /// Who is told of bans.
     pub supervisor: Addr<Supervisor>,
-    /// Lives before this one.
+    /// Lives before this one that failed.
     pub restarts: u64,
     /// Tells the Supervisor of the end.
     pub guard: ExitGuard<String>,
@@ -106,7 +106,7 @@ impl ExchangeActor {
         ExchangeActor {
             wanted,
             instruments: HashMap::new(),
-            gate: Gate::Closed("not reached yet".to_owned()),
+            gate: Gate::Untried,
             rest: Rest::new(),
             lines: Lines::default(),
             streams_work: false,

@@ -16,6 +16,7 @@ impl ExchangeActor {
         report.restarts = self.setup.restarts;
         (report.health, report.phase, report.message) = match (&self.gate, self.blocked(Door::Rest)) {
             (_, Some(until)) => (Health::Error, Phase::Waiting, format!("turned away until {until}")),
+            (Gate::Untried, None) => (Health::Starting, Phase::Starting, "not reached yet".to_owned()),
             (Gate::Closed(why), None) => (Health::Error, Phase::Waiting, why.clone()),
             (Gate::Open, None) if self.is_stretched() => {
                 let waiting = self.rest.live_waiting();

@@ -70,7 +70,7 @@ impl ExchangeActor {
         self.store_anchors(&row, &instrument);
         let generation = self.symbols.next_generation();
         let parent = self.addr(ctx);
-        let restarts = if self.symbols.knows(symbol) { self.symbols.restarts(symbol) + 1 } else { 0 };
+        let restarts = self.symbols.failures(symbol);
         let actor = SymbolActor::new(SymbolSetup {
             venue: self.setup.venue.clone(),
             row,
@@ -154,7 +154,8 @@ impl Handler<ChildExited<Symbol>> for ExchangeActor {
                     (report.exchange, report.symbol) = (Some(exchange.to_owned()), Some(symbol.as_str().to_owned()));
                     (report.phase, report.health) = (Phase::Quarantined, Health::Error);
                     report.message = format!("resting until {until} after {exit:?}");
-                    report.restarts = self.symbols.restarts(&symbol);
+                    // The last failure has not been followed by a start yet.
+                    report.restarts = self.symbols.failures(&symbol).saturating_sub(1);
                     status.do_send(Report(report));
                 }
                 ctx.run_later(self.wall_until(until), move |actor, ctx| actor.start_symbol(&symbol, ctx));

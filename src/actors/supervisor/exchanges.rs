@@ -45,7 +45,6 @@ impl Supervisor {
         let (family, member) = Family::new();
         let id = name.to_owned();
         let generation = self.exchanges.next_generation();
-        let restarts = if self.exchanges.knows(&id) { self.exchanges.restarts(&id) + 1 } else { 0 };
         let actor = ExchangeActor::new(ExchangeSetup {
             row,
             symbols,
@@ -58,7 +57,7 @@ impl Supervisor {
             budgets: budgets.clone(),
             connections: self.connections.clone(),
             supervisor: ctx.address(),
-            restarts,
+            restarts: self.exchanges.failures(&id),
             guard: ExitGuard::new(id.clone(), generation, ctx.address().recipient()),
             member,
         })

@@ -58,7 +58,7 @@ pub struct SymbolSetup {
     pub status: Slot<StatusActor>,
     /// Who fetches.
     pub parent: Addr<ExchangeActor>,
-    /// Lives before this one.
+    /// Lives before this one that failed.
     pub restarts: u64,
     /// Tells the parent of the end.
     pub guard: ExitGuard<Symbol>,

@@ -46,7 +46,8 @@ const FLOOD: &str = "--flood";
 const KLINES: &str = "klines";
 const TRADES: &str = "trades";
 
-/// The minute of all klines; the collector's clock starts ten seconds into it.
+/// The minute of all klines. The collector's clock starts ten seconds before it, because a stream
+/// owns the buckets that open after its subscription.
 const MINUTE_MS: i64 = 1_795_183_200_000;
 
 // --- the flood ------------------------------------------------------------------------------
@@ -213,13 +214,13 @@ async fn klines() -> Meter {
     let collector = Collector::builder()
         .config(config)
         .database("sqlite://:memory:")
-        .clock(Clock::scaled(minute + Duration::from_secs(10), 1.0))
+        .clock(Clock::scaled(minute - Duration::from_secs(10), 1.0))
         .transport(Arc::new(Venue::new(MARKETS, Some(transport()))))
         .start()
         .await
         .expect("a collector");
     for number in 0..MARKETS {
-        collector.store().add_symbol(&want(number, minute)).await.expect("a new symbol");
+        collector.store().add_symbol(&want(number, minute - Duration::from_secs(60))).await.expect("a new symbol");
     }
     collector.add_symbol(&want(0, minute)).await.expect("a known symbol");
     let began = Instant::now();
@@ -234,7 +235,12 @@ async fn klines() -> Meter {
     for row in collector.store().symbols().await.expect("the symbols") {
         let series = collector.store().open_series(row.id, Timeframe::M1).await.expect("its series");
         let forming = collector.store().forming(series.id).await.expect("its open bucket");
-        assert_eq!(forming.map(|candle| candle.open_time), Some(minute), "{}", row.symbol);
+        assert_eq!(
+            forming.map(|candle| (candle.open_time, candle.trades)),
+            Some((minute, Some(477))),
+            "{}",
+            row.symbol
+        );
     }
     assert_eq!(collector.totals().dropped.get("outbox_full"), None);
     drop(flood);

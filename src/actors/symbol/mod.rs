@@ -203,6 +203,7 @@ impl Handler<StreamBatch> for SymbolActor {
         let observed_at = self.setup.venue.clock.now();
         let mut verdicts = Vec::new();
         let may_form = self.formed_at.is_none_or(|at| at.elapsed() >= FORMING_EVERY);
+        let mut is_news = may_form;
         for series in &mut self.series {
             let mut tracker = match &mut series.feed {
                 Feed::Native { tracker, .. } => match tracker.take() {
@@ -214,9 +215,11 @@ impl Handler<StreamBatch> for SymbolActor {
             let own = series.timeframe;
             for (_, frame) in batch.frames.iter().filter(|(timeframe, _)| *timeframe == own) {
                 tracker.frame(batch.connection, *frame, |open| series.is_settled(open), &mut verdicts);
+                is_news |= !verdicts.is_empty();
                 verdicts.drain(..).for_each(|verdict| series.take(verdict, observed_at));
             }
             tracker.alive(batch.connection, batch.alive_at, &mut verdicts);
+            is_news |= !verdicts.is_empty();
             verdicts.drain(..).for_each(|verdict| series.take(verdict, observed_at));
             if may_form && let Some(forming) = tracker.forming() {
                 series.form(forming);
@@ -226,7 +229,10 @@ impl Handler<StreamBatch> for SymbolActor {
                 *place = Some(tracker);
             }
         }
-        self.advance(ctx);
+        // One more state of the open bucket makes nothing due that the timer does not know.
+        if is_news {
+            self.advance(ctx);
+        }
     }
 }
 

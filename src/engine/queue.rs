@@ -1,7 +1,8 @@
 //! Calls waiting for the rate budget: which one goes next.
 //!
-//! Strictly by priority; within one priority keys (symbols) take turns, and within a key calls
-//! keep their order. A call that waits for a limit keeps everything behind it off that limit, so
+//! By priority; within one priority keys (symbols) take turns, and within a key calls keep their
+//! order. So that a venue whose live calls alone fill its limit still gets its history, after
+//! [`PATIENCE`] calls that passed a lower priority by, the next one is the lower's. A call that waits for a limit keeps everything behind it off that limit, so
 //! cheap calls cannot starve an expensive one; calls of other limits pass. Pure: the caller sends.
 
 use std::collections::{HashMap, VecDeque};
@@ -11,6 +12,9 @@ use chrono::{DateTime, Utc};
 
 use super::budget::{Admission, Budget, Priority};
 use crate::exchange::Cost;
+
+/// Calls that may leave while ones of a lower priority wait, before one of those has its turn.
+const PATIENCE: u32 = 4;
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub enum Next<T> {
 #[derive(Debug, Clone)]
 pub struct RequestQueue<K, T> {
     lanes: [Lane<K, T>; Priority::ALL.len()],
+    /// Calls that have left in a row while others of a lower priority waited.
+    passed_by: u32,
 }
 
 /// The calls of one priority.
@@ -68,7 +74,8 @@ impl<K: Eq + Hash + Clone, T> Lane<K, T> {
 impl<K: Eq + Hash + Clone, T> RequestQueue<K, T> {
     /// An empty queue.
     pub fn new() -> RequestQueue<K, T> {
-        RequestQueue { lanes: Priority::ALL.map(|_| Lane { turns: VecDeque::new(), waiting: HashMap::new() }) }
+        let lanes = Priority::ALL.map(|_| Lane { turns: VecDeque::new(), waiting: HashMap::new() });
+        RequestQueue { lanes, passed_by: 0 }
     }
 
     /// Adds a call at the end of its key's calls.
@@ -80,7 +87,8 @@ impl<K: Eq + Hash + Clone, T> RequestQueue<K, T> {
     pub fn pop_ready(&mut self, budget: &mut Budget, now: DateTime<Utc>) -> Next<T> {
         let mut exhausted: Vec<usize> = Vec::new();
         let mut earliest: Option<DateTime<Utc>> = None;
-        for (priority, lane) in Priority::ALL.into_iter().zip(&mut self.lanes) {
+        for priority in self.order() {
+            let lane = &mut self.lanes[priority as usize];
             for turn in 0..lane.turns.len() {
                 let Some(cost) = lane.cost_at(turn) else { continue };
                 if exhausted.contains(&cost.limit) {
@@ -93,6 +101,10 @@ impl<K: Eq + Hash + Clone, T> RequestQueue<K, T> {
                 match budget.request(cost, priority, now) {
                     Admission::Go => {
                         if let Some(item) = lane.take_at(turn) {
+                            let passes_by =
+                                self.lanes[priority as usize + 1..].iter().any(|lane| !lane.turns.is_empty());
+                            self.passed_by =
+                                if passes_by && self.passed_by < PATIENCE { self.passed_by + 1 } else { 0 };
                             return Next::Ready(item);
                         }
                     }
@@ -104,6 +116,19 @@ impl<K: Eq + Hash + Clone, T> RequestQueue<K, T> {
             }
         }
         earliest.map_or(Next::Empty, Next::WaitUntil)
+    }
+
+    /// The order in which priorities are looked at: the most urgent that waits comes second when
+    /// the one behind it has been passed by often enough.
+    fn order(&self) -> [Priority; Priority::ALL.len()] {
+        let mut order = Priority::ALL;
+        let mut waiting = (0..order.len()).filter(|lane| !self.lanes[*lane].turns.is_empty());
+        if self.passed_by >= PATIENCE
+            && let (Some(_), Some(lower)) = (waiting.next(), waiting.next())
+        {
+            order[..=lower].rotate_right(1);
+        }
+        order
     }
 
     /// Removes all calls of a key, most urgent first, so that their askers can be told.
@@ -169,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn priorities_go_in_order_and_keys_take_turns() {
+    fn priorities_go_in_order_keys_take_turns_and_none_waits_for_ever() {
         let mut queue = RequestQueue::new();
         for item in [10, 11, 12] {
             queue.push(Priority::Backfill, "BTC/USD", ONE, item);
@@ -181,8 +206,21 @@ mod tests {
         queue.push(Priority::Live, "XRP/USD", ONE, 1);
         queue.push(Priority::Repair, "XRP/USD", ONE, 2);
         assert_eq!(queue.waiting(Priority::Backfill), 6);
-        assert_eq!(drain(&mut queue, &mut budget(&[100])), (vec![1, 2, 10, 20, 30, 11, 21, 12, 40], Next::Empty));
+        assert_eq!(drain(&mut queue, &mut budget(&[100])), (vec![1, 2, 10, 20, 40, 30, 11, 21, 12], Next::Empty));
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn history_has_its_turn_after_four_live_calls() {
+        let mut queue = RequestQueue::new();
+        for item in 1..=10 {
+            queue.push(Priority::Live, "BTC/USD", ONE, item);
+        }
+        for item in [20, 21, 22] {
+            queue.push(Priority::Backfill, "BTC/USD", ONE, item);
+        }
+        let (order, _) = drain(&mut queue, &mut budget(&[100]));
+        assert_eq!(order, [1, 2, 3, 4, 20, 5, 6, 7, 8, 21, 9, 10, 22]);
     }
 
     #[test]

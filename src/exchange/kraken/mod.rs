@@ -66,7 +66,7 @@ pub static CAPABILITIES: Capabilities = Capabilities {
         // Heartbeats come every second when nothing else does.
         idle_limit: Duration::from_secs(10),
         // Heartbeats carry no stamp, pongs do: what settles a quiet market's bars soon after their grace.
-        ping_every: Some(Duration::from_secs(5)),
+        ping_every: Some(Duration::from_secs(2)),
         has_heartbeat: true,
     },
     remark: "REST holds only the newest 720 bars of a timeframe; what is older is recorded as unavailable",

@@ -9,6 +9,9 @@ use super::records::{TradeRecord, instant, micros};
 use super::schema::{symbols, trade_coverage, trades};
 use crate::market::{Span, Trade};
 
+/// Far below SQLite's 32,766 values per statement, and no slower than larger ones.
+const ROWS_PER_STATEMENT: usize = 500;
+
 /// Writes the trades that are not known yet, and what they prove.
 pub(super) fn write(connection: &mut SqliteConnection, change: &TradesChange, now: i64) -> Result<(), Fault> {
     let symbol = change.symbol.0;
@@ -17,9 +20,9 @@ pub(super) fn write(connection: &mut SqliteConnection, change: &TradesChange, no
         return Err(Fault::refused(format!("symbol {symbol} is not in the database")));
     }
     let records = change.trades.iter().map(|trade| TradeRecord::new(symbol, trade)).collect::<Result<Vec<_>, _>>()?;
-    for record in &records {
+    for chunk in records.chunks(ROWS_PER_STATEMENT) {
         diesel::insert_into(trades::table)
-            .values(record)
+            .values(chunk)
             .on_conflict((trades::symbol_id, trades::trade_id, trades::venue_id))
             .do_nothing()
             .execute(connection)?;

@@ -27,9 +27,13 @@ pub fn plan(
     timeframes.iter().map(|timeframe| (*timeframe, finer(*timeframe))).collect()
 }
 
+/// Volumes from here on have more digits than a double holds (fifteen, eight of them decimals, as
+/// venues print them): their sum may differ from the venue's own in the last one.
+const EXACT_BELOW: f64 = 1e7;
+
 /// The bar of `coarse` that opens at `open_time`, from the candles of `fine` inside it (oldest
-/// first). `None` unless every part is `complete`, or when nothing traded where quiet buckets are
-/// left out.
+/// first). `None` unless every part is `complete` and its volume exact, or when nothing traded
+/// where quiet buckets are left out; such a bar is read natively.
 pub fn derive(
     coarse: &Grid,
     open_time: DateTime<Utc>,
@@ -39,6 +43,9 @@ pub fn derive(
 ) -> Option<Candle> {
     let span: Span = parts_span(fine, coarse, open_time);
     let inside = parts.iter().copied().filter(|part| span.contains(part.open_time));
+    if inside.clone().any(|part| part.volume >= EXACT_BELOW) {
+        return None;
+    }
     let bar = resample(inside, *fine, *coarse, complete).ok()?.next()?;
     (bar.is_complete && bar.candle.open_time == open_time).then_some(bar.candle)
 }
@@ -88,6 +95,17 @@ mod tests {
         assert_eq!(derive(&hour, t(0), &minutes(), &minute, &complete), Some(expected));
         let partly: SpanSet = [Span::new(t(0), t(59))].into_iter().collect();
         assert_eq!(derive(&hour, t(0), &minutes(), &minute, &partly), None);
+    }
+
+    #[test]
+    fn volumes_with_more_digits_than_a_double_holds_are_not_added_up() {
+        let (hour, minute) = (Grid::utc(Timeframe::H1), Grid::utc(Timeframe::M1));
+        let complete: SpanSet = [Span::new(t(0), t(60))].into_iter().collect();
+        let mut parts = minutes();
+        parts[7].volume = 9_999_999.5;
+        assert_eq!(derive(&hour, t(0), &parts, &minute, &complete).map(|bar| bar.volume), Some(10_000_005.4));
+        parts[7].volume = 10_000_000.0;
+        assert_eq!(derive(&hour, t(0), &parts, &minute, &complete), None);
     }
 
     #[test]

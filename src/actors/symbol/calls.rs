@@ -101,8 +101,9 @@ impl SymbolActor {
         let checking = async move { checks.run(&*store).await };
         ctx.spawn(checking.into_actor(self).map(move |corrections, actor, ctx| match corrections {
             Ok(corrections) => {
-                for (parent, candle) in corrections {
-                    actor.series[parent].rederive(candle, observed_at);
+                for correction in corrections {
+                    let revise::Correction { series, open_time, candle } = correction;
+                    actor.series[series].rederive(open_time, candle, observed_at);
                 }
                 actor.series[index].conclude(conclusion, observed_at);
                 *actor.slot(class) = Slots::Concluded;

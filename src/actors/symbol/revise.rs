@@ -1,6 +1,8 @@
 //! When a REST page corrects a bar that higher bars were derived from, those are derived again in
 //! the same transaction.
 
+use chrono::{DateTime, Utc};
+
 use crate::engine::derive;
 use crate::market::{Candle, Grid, Span, SpanSet, resample};
 use crate::store::{CandleQuery, SeriesId, Store, StoreError};
@@ -13,6 +15,16 @@ pub(super) struct Checks {
     rows: Vec<Candle>,
     series: Vec<Lineage>,
     index: usize,
+}
+
+/// A higher bar one of whose parts has changed.
+pub(super) struct Correction {
+    /// Index of its series.
+    pub series: usize,
+    /// Its bucket.
+    pub open_time: DateTime<Utc>,
+    /// The new sum; `None` where it can only be read natively.
+    pub candle: Option<Candle>,
 }
 
 /// What is needed of a series outside of the actor.
@@ -36,8 +48,8 @@ impl Checks {
         Checks { rows, series, index }
     }
 
-    /// The higher bars that change, with the index of their series.
-    pub async fn run(self, store: &dyn Store) -> Result<Vec<(usize, Candle)>, StoreError> {
+    /// The higher bars that change.
+    pub async fn run(self, store: &dyn Store) -> Result<Vec<Correction>, StoreError> {
         let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else { return Ok(vec![]) };
         let own = &self.series[self.index];
         let span = Span::new(first.open_time, own.grid.next_open(last.open_time));
@@ -67,10 +79,9 @@ impl Checks {
                         *row = *new;
                     }
                 }
-                if let Some(candle) = derive::derive(&parent.grid, open, &rows, &fine.grid, &fine.complete) {
-                    changed.push((index, candle));
-                    corrections.push((index, candle));
-                }
+                let candle = derive::derive(&parent.grid, open, &rows, &fine.grid, &fine.complete);
+                changed.extend(candle.map(|candle| (index, candle)));
+                corrections.push(Correction { series: index, open_time: open, candle });
             }
         }
         Ok(corrections)

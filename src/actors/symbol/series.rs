@@ -186,10 +186,12 @@ impl Series {
         }
     }
 
-    /// Queues a correction of a derived bar whose parts were revised.
-    pub fn rederive(&mut self, candle: Candle, observed_at: DateTime<Utc>) {
-        let bucket = Span::new(candle.open_time, self.grid().next_open(candle.open_time));
-        self.push(FinalCandle { candle, source: Source::Derived, rule: Rule::Derived, observed_at });
+    /// Queues a correction of a higher bar whose parts were revised; either way REST reads it again.
+    pub fn rederive(&mut self, open_time: DateTime<Utc>, candle: Option<Candle>, observed_at: DateTime<Utc>) {
+        let bucket = Span::new(open_time, self.grid().next_open(open_time));
+        if let Some(candle) = candle {
+            self.push(FinalCandle { candle, source: Source::Derived, rule: Rule::Derived, observed_at });
+        }
         self.pending.ledger.push(LedgerChange::Unverify(bucket));
     }
 

@@ -20,7 +20,6 @@ pub use conclude::Conclusion;
 pub use plan::Call;
 pub use rules::SeriesRules;
 
-use crate::exchange::QuietPolicy;
 use crate::market::ledger::{self, Coverage, LedgerChange, LedgerEntry, NOT_FETCHED, NOT_RUNNING};
 use crate::market::{Grid, Span, SpanSet};
 
@@ -184,9 +183,4 @@ impl Missing<'_> {
     fn is_due(&self, now: DateTime<Utc>) -> bool {
         self.next_attempt_at.is_none_or(|at| at <= now)
     }
-}
-
-/// What quiet buckets of this venue look like to the verifier of a ledger.
-pub fn absence_is_allowed(quiet: QuietPolicy) -> bool {
-    quiet != QuietPolicy::Emits
 }

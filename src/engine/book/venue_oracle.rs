@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 use crate::engine::budget::Priority;
 use crate::engine::page::{Page, PageRules};
-use crate::exchange::Depth;
+use crate::exchange::{Depth, QuietPolicy};
 use crate::market::ledger::{JUST_CLOSED, TOO_OLD, VENUE_HOLE};
 use crate::market::{Anchors, Candle, Session, Timeframe};
 

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::*;
 use crate::engine::budget::Priority;
 use crate::engine::page::{Page, PageRules};
-use crate::exchange::Depth;
+use crate::exchange::{Depth, QuietPolicy};
 use crate::market::ledger::{BEFORE_LISTING, JUST_CLOSED, LATE_BAR, NOT_SERVED, TOO_OLD, VENUE_HOLE};
 use crate::market::{Candle, Timeframe};
 

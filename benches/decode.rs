@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use candlewick::exchange::{Dialect, Event, registry};
+use candlewick::exchange::{Dialect, Dialogue, Event, registry};
 use candlewick::market::{Candle, Side, Timeframe, Trade, TradeId};
 use chrono::{DateTime, NaiveDate, Utc};
 use criterion::{Criterion, Throughput};
@@ -203,7 +203,7 @@ fn bare_binance_agg_trade(text: &str) -> Read<'_> {
 
 fn ours(dialect: &dyn Dialect, text: &str) -> usize {
     let mut events = 0;
-    dialect.decode_frame(text, &mut |event| {
+    dialect.decode_frame(&mut Dialogue::default(), text, &mut |event| {
         black_box(event);
         events += 1;
     });
@@ -213,7 +213,7 @@ fn ours(dialect: &dyn Dialect, text: &str) -> usize {
 /// Both readers must agree, or there is nothing to compare.
 fn agree(dialect: &dyn Dialect, text: &str, bare: &Read<'_>) {
     let mut events = 0;
-    dialect.decode_frame(text, &mut |event| {
+    dialect.decode_frame(&mut Dialogue::default(), text, &mut |event| {
         events += 1;
         match (event, bare) {
             (Event::Candle { stream_id, timeframe, candle, closed, stamped_at, .. }, bare) => {

@@ -21,7 +21,7 @@ use std::time::Duration;
 use candlewick::clock::Clock;
 use candlewick::collector::Collector;
 use candlewick::config::{Config, ExchangeConfig};
-use candlewick::exchange::{Dialect, Event, registry};
+use candlewick::exchange::{Dialect, Dialogue, Event, registry};
 use candlewick::market::{Aggregator, Grid, Timeframe, Trade};
 use candlewick::store::{self, Access, Store, SymbolId, TradesChange, WriteBatch};
 use candlewick::transport::net::{NetOptions, NetTransport};
@@ -309,7 +309,7 @@ fn trade(
     keeps: bool,
 ) -> bool {
     let mut is_trade = false;
-    dialect.decode_frame(text, &mut |event| match event {
+    dialect.decode_frame(&mut Dialogue::default(), text, &mut |event| match event {
         Event::Trade { stream_id, trade, .. } => {
             let market = markets.get_mut(&*stream_id).expect("a known market");
             market.aggregator.push(&trade, &mut |_, _| *candles += 1).expect("small amounts");
@@ -328,14 +328,9 @@ async fn write(store: &dyn Store, markets: &mut HashMap<String, Market>) {
     let changes = markets.values_mut().filter_map(|market| {
         let trades = std::mem::take(&mut market.waiting);
         let (first, last) = (trades.first()?.id.number()?, trades.last()?.last_id.number()?);
-        Some(TradesChange {
-            symbol: market.symbol?,
-            trades,
-            complete_ids: vec![(first, last)],
-            complete_spans: Vec::new(),
-        })
+        Some(TradesChange { trades, complete_ids: vec![(first, last)], ..TradesChange::new(market.symbol?) })
     });
-    let batch = WriteBatch { series: Vec::new(), trades: changes.collect() };
+    let batch = WriteBatch { trades: changes.collect(), ..WriteBatch::default() };
     assert_eq!(batch.trades.len(), MARKETS);
     store.write(&batch).await.expect("a good batch");
 }

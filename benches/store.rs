@@ -107,7 +107,7 @@ struct Writes {
 }
 
 fn batch(series: Vec<SeriesChange>) -> WriteBatch {
-    WriteBatch { series, trades: Vec::new() }
+    WriteBatch { series, ..WriteBatch::default() }
 }
 
 fn benches(criterion: &mut Criterion) {

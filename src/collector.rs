@@ -5,6 +5,7 @@
 //! host's System. Several collectors may live in one process, each on its own database.
 
 mod simulator;
+mod wanted;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use crate::transport::Transport;
 use crate::transport::net::{NetTransport, SetupError};
 
 pub use simulator::simulated_markets;
+pub use wanted::{add_symbol, exchange_row};
 
 /// Why a collector did not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +57,7 @@ impl Collector {
             store: None,
             transport: None,
             clock: None,
+            seed: None,
             simulator: None,
             only: None,
         }
@@ -67,6 +70,7 @@ pub struct CollectorBuilder {
     store: Option<Arc<dyn Store>>,
     transport: Option<Arc<dyn Transport>>,
     clock: Option<Clock>,
+    seed: Option<u64>,
     simulator: Option<String>,
     only: Option<(String, Symbol)>,
 }
@@ -99,6 +103,12 @@ impl CollectorBuilder {
     /// The host's clock.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
+        self
+    }
+
+    /// Decides the random part of every wait, so that a test can repeat a run; random by default.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
         self
     }
 
@@ -142,6 +152,7 @@ impl CollectorBuilder {
             store: store.clone(),
             transport,
             clock: clock.clone(),
+            seed: self.seed.unwrap_or_else(rand::random),
             simulator: self.simulator,
             only: self.only,
             board: board.clone(),
@@ -190,12 +201,13 @@ impl CollectorHandle {
         self.tally.totals()
     }
 
-    /// Adds or widens a symbol; it gets history and live candles like any other.
+    /// Adds or widens a symbol; it gets history and live candles like any other. The first symbol of
+    /// an exchange that is closed brings it in switched off.
     ///
     /// # Errors
     /// What the store says.
     pub async fn add_symbol(&self, new: &NewSymbol) -> Result<SymbolChange, StoreError> {
-        let change = self.store.add_symbol(new).await?;
+        let change = add_symbol(&*self.store, new).await?;
         self.refresh().await;
         Ok(change)
     }

@@ -59,7 +59,12 @@ pub struct ExchangeConfig {
     pub stream_url: Option<String>,
     /// `User-Agent` of REST calls.
     pub user_agent: Option<String>,
+    /// How often tickers are read, instead of [`TICKER_EVERY`].
+    pub ticker_every: Option<Duration>,
 }
+
+/// How often tickers are read.
+pub const TICKER_EVERY: Duration = Duration::from_secs(10);
 
 /// The restart policy of each kind of child.
 #[derive(Debug, Clone, PartialEq)]
@@ -173,6 +178,11 @@ impl Config {
         if faults.is_empty() { Ok(config) } else { Err(ConfigError { faults }) }
     }
 
+    /// How often tickers of an exchange are read.
+    pub fn ticker_every(&self, exchange: &str) -> Duration {
+        self.exchanges.get(exchange).and_then(|exchange| exchange.ticker_every).unwrap_or(TICKER_EVERY)
+    }
+
     fn read(&mut self, section: &mut Section<'_>, ids: &[&str]) {
         read_url(section, "database", &["sqlite://"], &mut self.database);
         section.section("transport", |section| read_transport(section, &mut self.transport));
@@ -244,6 +254,10 @@ fn read_exchange(section: &mut Section<'_>, exchange: &mut ExchangeConfig) {
     read_url(section, "rest_url", &["http://", "https://"], &mut exchange.rest_url);
     read_url(section, "stream_url", &["ws://", "wss://"], &mut exchange.stream_url);
     section.read("user_agent", &mut exchange.user_agent);
+    section.read("ticker_every", &mut exchange.ticker_every);
+    if exchange.ticker_every.is_some_and(|every| every.is_zero()) {
+        section.fault("ticker_every", "must be longer than 0s".to_owned());
+    }
     for url in [&mut exchange.rest_url, &mut exchange.stream_url].into_iter().flatten() {
         url.truncate(url.trim_end_matches('/').len());
     }

@@ -15,7 +15,8 @@ use program::{PATIENCE, Running, finished, text, url};
 /// A simulator on a free port, and its URL.
 fn simulator(speed: &str) -> (Running, String) {
     let (running, line) = program::simulator(&["--speed", speed, "--history-days", "2"]);
-    assert!(line.contains("simulates kraken, binance, yahoo with 8 markets each"), "{line}");
+    let all = candlewick::sim::Venue::names(", ");
+    assert!(line.contains(&format!("simulates {all} with 8 markets each")), "{line}");
     let url = line.split_whitespace().next().unwrap().to_owned();
     (running, url)
 }
@@ -125,11 +126,12 @@ fn a_backfill_reads_its_range_says_what_is_unavailable_and_ends() {
     assert_eq!(binance.status.code(), Some(0), "{}", text(&binance.stderr));
     let summary = text(&binance.stdout);
     assert!(summary.contains("unavailable      none\nmissing          none\n"), "{summary}");
-    // Kraken serves the newest 720 minutes only.
+    // Kraken serves the newest 720 minutes only; what lies before them is built from its trades.
     let kraken = run("kraken", "BTC/USD", &yesterday);
     assert_eq!(kraken.status.code(), Some(0), "{}", text(&kraken.stderr));
     let summary = text(&kraken.stdout);
-    assert!(summary.contains("in 1 stretch (too_old: rest)\nmissing          none\n"), "{summary}");
+    assert!(summary.contains("candles stored   1,440\n"), "{summary}");
+    assert!(summary.contains("unavailable      none\nmissing          none\n"), "{summary}");
     let unknown = run("binance", "NOPE/USDT", &yesterday);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(text(&unknown.stderr).contains("binance does not know NOPE/USDT"), "{}", text(&unknown.stderr));

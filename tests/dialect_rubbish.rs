@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candlewick::exchange::{Dialect, HttpReply, Instrument, registry};
-use candlewick::market::{Anchors, Span, Timeframe};
+use candlewick::exchange::{Dialect, Dialogue, HttpReply, Instrument, TradeCursor, registry};
+use candlewick::market::{Span, Timeframe, TradeId};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -35,13 +35,7 @@ fn venues() -> Vec<Venue> {
 /// Everything a dialect reads, over the same bytes.
 fn decode_all(dialect: &dyn Dialect, status: u16, body: &[u8]) {
     let symbol = "BTC/USD".parse().unwrap();
-    let instrument = Instrument {
-        symbol,
-        rest_id: "BTCUSD".into(),
-        stream_id: "BTC/USD".into(),
-        is_trading: true,
-        anchors: Anchors::default(),
-    };
+    let instrument = Instrument::new(symbol, "BTCUSD", "BTC/USD");
     let span = Span::new("2000-01-01T00:00:00Z".parse().unwrap(), "2030-01-01T00:00:00Z".parse().unwrap());
     let mut reply = HttpReply::new(status, body.to_vec());
     reply.headers = vec![("retry-after".into(), String::from_utf8_lossy(body).into_owned())];
@@ -51,11 +45,21 @@ fn decode_all(dialect: &dyn Dialect, status: u16, body: &[u8]) {
             assert!(candles.is_sorted_by(|a, b| a.open_time < b.open_time));
         }
     }
-    let _ = dialect.decode_trades(&instrument, &reply);
+    for cursor in [TradeCursor::Newest, TradeCursor::BeforeId(TradeId::Number(7)), TradeCursor::Time(span.from)] {
+        let _ = dialect.decode_trades(&instrument, &cursor, &reply);
+    }
+    for call in dialect.encode_tickers(std::slice::from_ref(&instrument)) {
+        if let Ok(tickers) = dialect.decode_tickers(&call, &reply) {
+            assert!(tickers.iter().all(|(_, ticker)| ticker.is_finite()));
+        }
+    }
+    let _ = dialect.next_instruments(&reply);
     let _ = dialect.decode_instruments(None, &reply);
     let _ = dialect.decode_instruments(Some(&instrument.symbol), &reply);
     let _ = dialect.standing(&reply);
-    dialect.decode_frame(&String::from_utf8_lossy(body), &mut |event| drop(format!("{event:?}")));
+    dialect.decode_frame(&mut Dialogue::default(), &String::from_utf8_lossy(body), &mut |event| {
+        drop(format!("{event:?}"))
+    });
 }
 
 /// One way of bending a body.

@@ -216,7 +216,9 @@ async fn a_daemon_killed_in_the_midst_of_faults_holds_every_candle_of_the_exchan
     // Waits for the network are not scaled, and a minute of them is an hour of the exchanges.
     let patience = "connect_timeout = \"2s\"\nread_timeout = \"2s\"\ntotal_timeout = \"4s\"\n";
     let config = write("candlewick.toml", &format!("[transport]\n{patience}"));
-    let simulated = Simulated::start(&["--symbols", "20", "--seed", &seed.to_string(), "--faults", &faults]);
+    let exchanges = ["--exchanges", "kraken,binance,yahoo", "--symbols", "20"];
+    let chance = ["--seed", &seed.to_string(), "--faults", &faults];
+    let simulated = Simulated::start(&[exchanges, chance].concat());
     let start = simulated.now();
 
     let markets = simulated.markets();

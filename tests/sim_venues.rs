@@ -382,7 +382,7 @@ async fn a_dropped_stalled_or_half_open_line_behaves_as_scripted() {
 async fn faults_of_requests_strike_as_scripted_and_are_counted() {
     let (transport, clock) = started(quiet_config());
     let ohlc = "/kraken/0/public/OHLC?pair=XBTUSD";
-    let once = |kind| Fault::new(kind).on(Venue::Kraken).times(1);
+    let once = |kind| Fault::new(kind).on(Venue::KRAKEN).times(1);
     inject(&transport, once(FaultKind::Http429 { retry_after: Some(Duration::from_secs(7)) }));
     let reply = get(&transport, ohlc).await.unwrap();
     assert_eq!((reply.status, reply.retry_after()), (429, Some(Duration::from_secs(7))));
@@ -410,8 +410,8 @@ async fn faults_of_requests_strike_as_scripted_and_are_counted() {
 #[tokio::test]
 async fn a_late_revision_shows_less_volume_first_and_the_truth_in_the_end() {
     let (transport, clock) = started(quiet_config());
-    inject(&transport, Fault::new(FaultKind::LateRevision { lasting: Duration::from_secs(20) }).on(Venue::Binance));
-    inject(&transport, Fault::new(FaultKind::LateBar { delay: Duration::from_secs(5) }).on(Venue::Binance));
+    inject(&transport, Fault::new(FaultKind::LateRevision { lasting: Duration::from_secs(20) }).on(Venue::BINANCE));
+    inject(&transport, Fault::new(FaultKind::LateBar { delay: Duration::from_secs(5) }).on(Venue::BINANCE));
     clock.advance(Duration::from_secs(62));
     let open_ms = epoch().timestamp_millis();
     let path = format!("/binance/api/v3/klines?symbol=BTCUSDT&interval=1m&startTime={open_ms}&limit=1");
@@ -435,7 +435,7 @@ async fn a_late_revision_shows_less_volume_first_and_the_truth_in_the_end() {
 async fn an_outage_leaves_a_hole_in_pages_and_truth_alike_and_skew_moves_the_whole_venue() {
     let (transport, clock) = started(quiet_config());
     let minutes = |n: u64| Duration::from_secs(60 * n);
-    inject(&transport, Fault::new(FaultKind::MissingRows).on(Venue::Binance).between(minutes(10), minutes(5)));
+    inject(&transport, Fault::new(FaultKind::MissingRows).on(Venue::BINANCE).between(minutes(10), minutes(5)));
     clock.advance(minutes(30));
     let open_ms = epoch().timestamp_millis();
     let path = format!("/binance/api/v3/klines?symbol=BTCUSDT&interval=1m&startTime={open_ms}");
@@ -447,7 +447,7 @@ async fn an_outage_leaves_a_hole_in_pages_and_truth_alike_and_skew_moves_the_who
     let truth = truth(&transport, "binance", "BTC/USDT", "1m", open_ms).await;
     assert_eq!(truth.iter().map(|row| row_of_truth(row).0 * 1_000 - open_ms).collect::<Vec<_>>(), expected);
 
-    inject(&transport, Fault::new(FaultKind::ClockSkew { by_ms: -90_000 }).on(Venue::Kraken));
+    inject(&transport, Fault::new(FaultKind::ClockSkew { by_ms: -90_000 }).on(Venue::KRAKEN));
     let reply = get(&transport, "/kraken/0/public/Time").await.unwrap();
     let body: Value = serde_json::from_slice(&reply.body).unwrap();
     assert_eq!(body["result"]["unixtime"], clock.now().timestamp() - 90);

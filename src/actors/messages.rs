@@ -9,10 +9,11 @@ use chrono::{DateTime, Utc};
 use crate::engine::book::Call;
 use crate::engine::budget::Refusal;
 use crate::engine::settle::{CandleFrame, ConnectionId};
-use crate::exchange::{Instrument, VenueError};
-use crate::market::{Candle, Symbol, Timeframe};
+use crate::engine::tape::TradeCall;
+use crate::exchange::{Channel, Instrument, TradePage, VenueError};
+use crate::market::{Candle, Symbol, Timeframe, Trade, TradeId};
 use crate::status::ComponentStatus;
-use crate::store::{ExchangeRow, SeriesChange, SeriesOutcome, SymbolRow};
+use crate::store::{ExchangeRow, SeriesChange, SeriesOutcome, SymbolRow, TickerChange, TradesChange};
 use crate::transport::TransportError;
 
 /// SymbolActor -> WriterActor: write this in one transaction.
@@ -20,9 +21,19 @@ use crate::transport::TransportError;
 /// Loss: none while the writer lives; after its death the sender's slot sends it to the next one.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Vec<SeriesOutcome>, SaveError>")]
-pub struct SaveSeries {
-    /// The changes of one symbol.
-    pub changes: Arc<Vec<SeriesChange>>,
+pub struct SaveSymbol {
+    /// The changes of its series.
+    pub series: Arc<Vec<SeriesChange>>,
+    /// The change of its trades.
+    pub trades: Option<Arc<TradesChange>>,
+}
+
+/// ExchangeActor -> WriterActor: the newest tickers. No reply; a lost one is replaced by the next.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct SaveTickers {
+    /// Each symbol at most once.
+    pub tickers: Vec<TickerChange>,
 }
 
 /// Why a save did not happen.
@@ -61,9 +72,31 @@ pub struct StreamBatch {
     pub connection: ConnectionId,
     /// Frames, oldest first; forming states of one bucket are merged into the newest.
     pub frames: Vec<(Timeframe, CandleFrame)>,
+    /// Trades, in the order of their arrival, amounts as the venue printed them.
+    pub tape: TapeNews,
     /// The venue's newest stamp on any frame of the connection; all earlier frames of this symbol
     /// were handed over before or stand in `frames`.
     pub alive_at: DateTime<Utc>,
+}
+
+/// What a connection said of a symbol's trades.
+#[derive(Debug, Clone, Default)]
+pub struct TapeNews {
+    /// Trades.
+    pub trades: Vec<Trade>,
+    /// The newest of those that were sent with the ack and may be old.
+    pub recalled: Option<Trade>,
+    /// The newest trade at an instant, as the venue announced it after all of `trades`.
+    pub announced: Option<(TradeId, DateTime<Utc>)>,
+    /// Trades were dropped on the way, before the first of `trades`.
+    pub lost: bool,
+}
+
+impl TapeNews {
+    /// True when there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.trades.is_empty() && self.recalled.is_none() && self.announced.is_none() && !self.lost
+    }
 }
 
 /// StreamActor -> SymbolActor: the venue acknowledged a subscription. No reply.
@@ -73,7 +106,7 @@ pub struct StreamAttached {
     /// Which connection.
     pub connection: ConnectionId,
     /// What it now carries.
-    pub timeframe: Timeframe,
+    pub channel: Channel,
     /// When, in venue time.
     pub acked_at: DateTime<Utc>,
 }
@@ -86,7 +119,7 @@ pub struct StreamDetached {
     pub connection: ConnectionId,
 }
 
-/// ExchangeActor -> StreamActor: carry this market's timeframes, or hand them to a new life of its
+/// ExchangeActor -> StreamActor: carry this market's channels, or hand them to a new life of its
 /// SymbolActor. No reply.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
@@ -96,7 +129,7 @@ pub struct Subscribe {
     /// Unified name.
     pub symbol: Symbol,
     /// What to carry.
-    pub timeframes: Vec<Timeframe>,
+    pub channels: Vec<Channel>,
     /// Who gets it.
     pub receiver: Addr<super::symbol::SymbolActor>,
 }
@@ -152,6 +185,28 @@ pub struct FetchCandles {
     pub timeframe: Timeframe,
     /// What to ask for. The end of a live call is moved to the newest closed bar when it leaves.
     pub call: Call,
+}
+
+/// SymbolActor -> ExchangeActor: read trades when the gate and the budget allow it.
+/// Reply: the page, or why there is none, as for [`FetchCandles`].
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<FetchedTrades, FetchError>")]
+pub struct FetchTrades {
+    /// The market.
+    pub instrument: Arc<Instrument>,
+    /// Where to read.
+    pub call: TradeCall,
+}
+
+/// A page of trades with the circumstances of its request.
+#[derive(Debug, Clone)]
+pub struct FetchedTrades {
+    /// The call as it was made.
+    pub call: TradeCall,
+    /// The trades, amounts in base currency.
+    pub page: TradePage,
+    /// Venue time when the request left, as far as it is proven.
+    pub sent_at: DateTime<Utc>,
 }
 
 /// A page with the circumstances of its request.

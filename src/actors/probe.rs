@@ -2,6 +2,7 @@
 //! connecting and subscribing one symbol. Success is told to the parent; failure is the end of this
 //! life, and the parent's back-off is the wait before the next.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -11,7 +12,9 @@ use super::exchange::ExchangeActor;
 use super::messages::{Door, Probed, Stop, TurnedAway};
 use super::venue::Venue;
 use crate::engine::budget::Refusal;
-use crate::exchange::{Channel, ErrorKind, Event, Instrument, InstrumentSource, Retry, Subscription, VenueError};
+use crate::exchange::{
+    Channel, Dialogue, ErrorKind, Event, Instrument, InstrumentSource, Retry, Subscription, VenueError,
+};
 use crate::market::Symbol;
 use crate::supervise::exit::{Exit, ExitGuard};
 use crate::supervise::family::Member;
@@ -71,10 +74,12 @@ impl ProbeActor {
 /// Reads the instruments of the wanted symbols.
 async fn read_instruments(venue: &Venue, symbols: &[Symbol]) -> Result<Found, ProbeError> {
     let (mut found, mut unknown) = (Vec::new(), Vec::new());
-    let requests = venue.dialect.encode_instruments(symbols);
+    let mut requests = VecDeque::from(venue.dialect.encode_instruments(symbols));
     let per_symbol = venue.capabilities().instruments == InstrumentSource::PerSymbol;
-    for (index, request) in requests.iter().enumerate() {
-        if index > 0 {
+    let mut unasked = symbols.iter();
+    let mut is_first = true;
+    while let Some(request) = requests.pop_front() {
+        if !std::mem::take(&mut is_first) {
             // Calls of a probe pass the budget by; a polite pause keeps them within any venue's limit.
             let limit = venue.capabilities().limits.get(request.cost.limit);
             let pause = limit.map_or(Duration::ZERO, |limit| limit.window * request.cost.units / limit.capacity.max(1));
@@ -82,11 +87,14 @@ async fn read_instruments(venue: &Venue, symbols: &[Symbol]) -> Result<Found, Pr
         }
         let sent_at = venue.clock.now();
         venue.tally.rest_call();
-        let reply = venue.transport.http(request).await?;
+        let reply = venue.transport.http(&request).await?;
         venue.observe_reply(&reply, sent_at);
-        let asked = if per_symbol { symbols.get(index) } else { None };
+        let asked = if per_symbol { unasked.next() } else { None };
         match (venue.dialect.decode_instruments(asked, &reply), asked) {
-            (Ok(instruments), _) => found.extend(instruments),
+            (Ok(instruments), _) => {
+                found.extend(instruments);
+                requests.extend(venue.dialect.next_instruments(&reply));
+            }
             (Err(error), Some(symbol)) if error.kind == ErrorKind::UnknownSymbol => {
                 unknown.push((symbol.clone(), error.message));
             }
@@ -109,13 +117,18 @@ async fn try_stream(
     parent: &Addr<ExchangeActor>,
 ) -> Result<(), String> {
     let trial = async {
-        let mut socket = venue.transport.connect(&venue.dialect.stream_url(channel)).await.map_err(|error| {
+        let subscription = Subscription { channel, stream_id };
+        let url = venue.dialect.stream_url(&subscription);
+        let mut socket = venue.transport.connect(&url).await.map_err(|error| {
             if let Some(turned_away) = TurnedAway::from_upgrade(&error) {
                 parent.do_send(turned_away);
             }
             error.to_string()
         })?;
-        let subscription = Subscription { channel, stream_id };
+        let mut dialogue = Dialogue::of_group(venue.dialect.connection_group(&subscription));
+        if let Some(opening) = venue.dialect.encode_opening() {
+            socket.sink.send(Frame::Text(opening.into())).await.map_err(|error| error.to_string())?;
+        }
         for frame in venue.dialect.encode_subscribe(&[subscription], 1) {
             socket.sink.send(Frame::Text(frame.text.into())).await.map_err(|error| error.to_string())?;
         }
@@ -127,7 +140,7 @@ async fn try_stream(
                 Err(error) => return Err(error.to_string()),
             };
             let mut verdict = None;
-            venue.dialect.decode_frame(&text, &mut |event| match event {
+            venue.dialect.decode_frame(&mut dialogue, &text, &mut |event| match event {
                 Event::Subscribed { stamped_at, .. } => {
                     if let Some(stamp) = stamped_at {
                         venue.observe_stamp(stamp);

@@ -1,6 +1,7 @@
-//! The only writer of candles and coverage. Gathers what arrives within a moment into one
+//! The only writer of candles, coverage and tickers. Gathers what arrives within a moment into one
 //! transaction, rides out a store that cannot be written, and answers when the data is durable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::messages::{Flush, Report, SaveError, SaveSeries, Stop};
+use super::messages::{Flush, Report, SaveError, SaveSymbol, SaveTickers, Stop};
 use crate::config::WriterConfig;
 use crate::status::{ComponentStatus, Health, Phase, Tally};
-use crate::store::{SeriesChange, SeriesOutcome, Store, StoreError, WriteBatch};
+use crate::store::{SeriesChange, SeriesOutcome, Store, StoreError, SymbolId, TickerChange, WriteBatch};
 use crate::supervise::exit::ExitGuard;
 use crate::supervise::family::Member;
 use crate::supervise::slot::Slot;
@@ -40,6 +41,8 @@ pub struct WriterActor {
     setup: WriterSetup,
     waiting: Vec<Job>,
     waiting_rows: usize,
+    /// The newest of each symbol.
+    tickers: BTreeMap<SymbolId, TickerChange>,
     is_writing: bool,
     is_stopping: bool,
     timer: Option<SpawnHandle>,
@@ -48,7 +51,7 @@ pub struct WriterActor {
 
 /// One sender's changes.
 struct Job {
-    changes: Arc<Vec<SeriesChange>>,
+    save: SaveSymbol,
     reply: oneshot::Sender<Result<Vec<SeriesOutcome>, SaveError>>,
 }
 
@@ -59,6 +62,7 @@ impl WriterActor {
             setup,
             waiting: Vec::new(),
             waiting_rows: 0,
+            tickers: BTreeMap::new(),
             is_writing: false,
             is_stopping: false,
             timer: None,
@@ -74,7 +78,7 @@ impl WriterActor {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && self.tickers.is_empty() {
             for waiter in self.flushed.drain(..) {
                 // Whoever asked may have stopped waiting.
                 let _ = waiter.send(());
@@ -87,13 +91,29 @@ impl WriterActor {
         self.is_writing = true;
         self.waiting_rows = 0;
         let jobs = std::mem::take(&mut self.waiting);
+        let tickers: Vec<TickerChange> = std::mem::take(&mut self.tickers).into_values().collect();
         let gives_up = self.is_stopping;
-        let writing = write_jobs(self.setup.store.clone(), self.setup.tally.clone(), jobs, gives_up);
+        let (store, tally) = (self.setup.store.clone(), self.setup.tally.clone());
+        let writing = async move {
+            let trouble = write_jobs(&*store, &tally, jobs, gives_up).await;
+            write_tickers(&*store, &tally, tickers).await.or(trouble)
+        };
         ctx.spawn(writing.into_actor(self).map(|trouble, actor, ctx| {
             actor.is_writing = false;
             actor.report(trouble);
             actor.write(ctx);
         }));
+    }
+
+    /// Has what waits written in a moment.
+    fn write_soon(&mut self, ctx: &mut Context<Self>) {
+        if self.timer.is_none() && !self.is_writing {
+            let timer = ctx.run_later(self.setup.config.batch_age, |actor, ctx| {
+                actor.timer = None;
+                actor.write(ctx);
+            });
+            self.timer = Some(timer);
+        }
     }
 
     fn report(&self, trouble: Option<String>) {
@@ -108,22 +128,23 @@ impl WriterActor {
 
 /// Writes the jobs together; a batch that the store refuses is split by sender, so that one poisoned
 /// change costs nobody else anything. Returns what went wrong on the way, if anything did.
-async fn write_jobs(store: Arc<dyn Store>, tally: Tally, jobs: Vec<Job>, gives_up: bool) -> Option<String> {
+async fn write_jobs(store: &dyn Store, tally: &Tally, jobs: Vec<Job>, gives_up: bool) -> Option<String> {
     let mut trouble = None;
-    let mut groups = vec![jobs];
+    let mut groups = if jobs.is_empty() { Vec::new() } else { vec![jobs] };
     while let Some(mut group) = groups.pop() {
         let batch = WriteBatch {
-            series: group.iter().flat_map(|job| job.changes.iter().cloned()).collect(),
-            trades: Vec::new(),
+            series: group.iter().flat_map(|job| job.save.series.iter().cloned()).collect(),
+            trades: group.iter().filter_map(|job| job.save.trades.as_deref().cloned()).collect(),
+            tickers: Vec::new(),
         };
-        match ride_out(&*store, &tally, &batch, gives_up, &mut trouble).await {
+        match ride_out(store, tally, &batch, gives_up, &mut trouble).await {
             Ok(outcomes) => {
                 let inserted = outcomes.iter().map(|outcome| outcome.inserted).sum();
                 let revised = outcomes.iter().map(|outcome| outcome.revisions.len() as u64).sum();
                 tally.stored(inserted, revised);
                 let mut outcomes = outcomes.into_iter();
                 for job in group {
-                    let own = outcomes.by_ref().take(job.changes.len()).collect();
+                    let own = outcomes.by_ref().take(job.save.series.len()).collect();
                     let _ = job.reply.send(Ok(own));
                 }
             }
@@ -133,7 +154,7 @@ async fn write_jobs(store: Arc<dyn Store>, tally: Tally, jobs: Vec<Job>, gives_u
                 }
             }
             Err(error) if group.len() == 1 => {
-                warn!(%error, "a change was refused by the store; its candles will be fetched again");
+                warn!(%error, "a change was refused by the store; what it held will be fetched again");
                 tally.dropped("refused_by_store", 1);
                 trouble = Some(error.to_string());
                 for job in group {
@@ -150,6 +171,19 @@ async fn write_jobs(store: Arc<dyn Store>, tally: Tally, jobs: Vec<Job>, gives_u
     trouble
 }
 
+/// Writes tickers, once: while the store cannot take them newer ones come. Apart from all else, so
+/// that nothing waits for them. Returns what went wrong.
+async fn write_tickers(store: &dyn Store, tally: &Tally, tickers: Vec<TickerChange>) -> Option<String> {
+    if tickers.is_empty() {
+        return None;
+    }
+    let count = tickers.len();
+    let error = store.write(&WriteBatch { tickers, ..WriteBatch::default() }).await.err()?;
+    warn!(%error, rows = count, "tickers were not stored; the next ones take their place");
+    tally.dropped("ticker_not_stored", count as u64);
+    Some(error.to_string())
+}
+
 /// Writes, waiting and trying again for as long as the store may come back.
 async fn ride_out(
     store: &dyn Store,
@@ -164,7 +198,7 @@ async fn ride_out(
         match store.write(batch).await {
             Err(error) if error.is_transient() && !(gives_up && tries >= 3) => {
                 if tries == 0 {
-                    warn!(%error, rows = rows_of(&batch.series), "the store cannot be written; waiting for it");
+                    warn!(%error, rows = batch.rows(), "the store cannot be written; waiting for it");
                 }
                 tally.write_failure();
                 *trouble = Some(error.to_string());
@@ -183,10 +217,6 @@ async fn ride_out(
     }
 }
 
-fn rows_of(changes: &[SeriesChange]) -> usize {
-    changes.iter().map(|change| change.candles.len() + change.ledger.len()).sum()
-}
-
 impl Actor for WriterActor {
     type Context = Context<Self>;
 
@@ -196,24 +226,30 @@ impl Actor for WriterActor {
     }
 }
 
-impl Handler<SaveSeries> for WriterActor {
+impl Handler<SaveSymbol> for WriterActor {
     type Result = ResponseActFuture<Self, Result<Vec<SeriesOutcome>, SaveError>>;
 
-    fn handle(&mut self, message: SaveSeries, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, save: SaveSymbol, ctx: &mut Context<Self>) -> Self::Result {
         let (reply, outcome) = oneshot::channel();
-        self.waiting_rows += rows_of(&message.changes);
-        self.waiting.push(Job { changes: message.changes, reply });
+        let trades = save.trades.as_ref().map_or(0, |change| change.trades.len());
+        self.waiting_rows += save.series.iter().map(SeriesChange::rows).sum::<usize>() + trades;
+        self.waiting.push(Job { save, reply });
         if self.waiting_rows >= self.setup.config.batch_rows {
             self.write(ctx);
-        } else if self.timer.is_none() && !self.is_writing {
-            let timer = ctx.run_later(self.setup.config.batch_age, |actor, ctx| {
-                actor.timer = None;
-                actor.write(ctx);
-            });
-            self.timer = Some(timer);
+        } else {
+            self.write_soon(ctx);
         }
         let gone = || SaveError::Stopping("the writer ended".to_owned());
         Box::pin(async move { outcome.await.unwrap_or_else(|_| Err(gone())) }.into_actor(self))
+    }
+}
+
+impl Handler<SaveTickers> for WriterActor {
+    type Result = ();
+
+    fn handle(&mut self, message: SaveTickers, ctx: &mut Context<Self>) {
+        self.tickers.extend(message.tickers.into_iter().map(|ticker| (ticker.symbol, ticker)));
+        self.write_soon(ctx);
     }
 }
 

@@ -4,12 +4,11 @@
 //! lock, and the symbol stays in the tables. Exit code 0 when everything asked for is complete or
 //! known to be unavailable, 1 when something is still missing.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, TimeDelta, Utc};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::database::DatabaseArgs;
@@ -19,8 +18,8 @@ use super::live_view::{Notices, grouped};
 use super::run::stop_in_order;
 use super::shortfall::Shortfall;
 use super::stop::StopRequest;
-use super::{Failure, when};
-use crate::collector::{Collector, CollectorHandle, StartError};
+use super::{Failure, progress, when};
+use crate::collector::{Collector, CollectorHandle, StartError, exchange_row};
 use crate::config::Config;
 use crate::exchange::{Capabilities, registry};
 use crate::market::{Grid, Span, Symbol, Timeframe};
@@ -32,8 +31,6 @@ use crate::store::{CandleSource, Coverage, LedgerEntry, NewSymbol, Store, StoreE
 const USUAL_HISTORY: TimeDelta = TimeDelta::days(1);
 /// How often the ledger is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How often a line is written where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(2);
 /// What the venue did not give is not waited for when it is not asked for again before this.
 const PATIENCE: TimeDelta = TimeDelta::minutes(1);
 
@@ -143,8 +140,12 @@ impl Job {
                 args.symbol
             )));
         }
-        if store.exchanges().await?.iter().any(|row| row.name == args.exchange && !row.enabled) {
-            return Err(Failure::Failed(anyhow!("{} is disabled in the database", args.exchange)));
+        if !exchange_row(&**store, &args.exchange).await?.enabled {
+            let closed = capabilities.closed.map_or(String::new(), |why| format!(" ({why})"));
+            return Err(Failure::Failed(anyhow!(
+                "{} is switched off{closed}; first: candlewick exchanges enable {0}",
+                args.exchange
+            )));
         }
         let now = handle.clock().now();
         let from = match (args.from, &known) {
@@ -287,36 +288,22 @@ fn is_row(row: &SymbolRow, exchange: &str, symbol: &Symbol) -> bool {
     row.exchange == exchange && row.symbol == *symbol
 }
 
-/// A bar on a terminal, lines elsewhere; on stderr.
+/// How far the job is, and what the collector says meanwhile.
 struct Progress {
-    bar: ProgressBar,
+    progress: progress::Progress,
     notices: Notices,
     shown: usize,
-    line_at: Option<std::time::Instant>,
-    is_terminal: bool,
 }
 
 impl Progress {
     fn new() -> Progress {
-        let is_terminal = io::stderr().is_terminal();
-        let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let style = ProgressStyle::with_template("{wide_bar} {percent:>3}% {human_pos}/{human_len} ETA {eta} {msg}");
-        let bar = ProgressBar::with_draw_target(None, target)
-            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Progress { bar, notices: Notices::default(), shown: 0, line_at: None, is_terminal }
+        let progress = progress::Progress::new("{wide_bar} {percent:>3}% {human_pos}/{human_len} ETA {eta} {msg}");
+        Progress { progress, notices: Notices::default(), shown: 0 }
     }
 
     fn show(&mut self, done: u64, of: u64, trouble: &str) {
         self.pass_notices();
-        if self.is_terminal {
-            self.bar.set_length(of);
-            self.bar.set_position(done);
-            self.bar.set_message(trouble.to_owned());
-        } else if self.line_at.is_none_or(|at| at.elapsed() >= LINE_EVERY) || done == of {
-            self.line_at = Some(std::time::Instant::now());
-            let percent = if of == 0 { 100.0 } else { 100.0 * done as f64 / of as f64 };
-            self.say(&format!("{percent:.1}% {done}/{of} {trouble}"));
-        }
+        self.progress.show(done, of, trouble);
     }
 
     fn pass_notices(&mut self) {
@@ -326,11 +313,11 @@ impl Progress {
     }
 
     fn say(&self, words: &str) {
-        self.bar.suspend(|| eprintln!("{}", words.trim_end()));
+        self.progress.say(words);
     }
 
     fn finish(&mut self) {
         self.pass_notices();
-        self.bar.finish_and_clear();
+        self.progress.finish();
     }
 }

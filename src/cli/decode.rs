@@ -18,8 +18,10 @@ use super::lines::{self, CandleLine, Time, TradeLine};
 use super::{Failure, when};
 use crate::clock::Clock;
 use crate::exchange::registry;
-use crate::exchange::{Capabilities, Dialect, ErrorKind, Event, HttpReply, Instrument, InstrumentSource, VenueError};
-use crate::market::{Anchors, Grid, Span, Symbol, Timeframe};
+use crate::exchange::{
+    Capabilities, Dialect, Dialogue, ErrorKind, Event, HttpReply, Instrument, InstrumentSource, TradeCursor, VenueError,
+};
+use crate::market::{Grid, Span, Symbol, Timeframe};
 
 /// Arguments of `decode`.
 #[derive(Debug, clap::Args)]
@@ -129,7 +131,10 @@ impl Decoder<'_> {
         let symbol = symbol_of_body(self.args)?;
         let reply = reply(input)?;
         let instrument = self.instrument(symbol, &reply);
-        let page = self.dialect.decode_trades(&instrument, &reply).map_err(|error| self.report(&error, out))?;
+        let page = self
+            .dialect
+            .decode_trades(&instrument, &TradeCursor::Newest, &reply)
+            .map_err(|error| self.report(&error, out))?;
         for trade in &page.trades {
             lines::write(out, &TradeLine::new(self.capabilities.id, Some(symbol.as_str()), trade))?;
         }
@@ -161,11 +166,12 @@ impl Decoder<'_> {
     /// A broken frame is an event like the others: a recording is read to its end.
     fn frames(&self, input: &mut dyn BufRead, out: &mut dyn Write) -> Result<(), Failure> {
         let mut line = Vec::new();
+        let mut dialogue = Dialogue::default();
         while input.read_until(b'\n', &mut line).map_err(reading)? > 0 {
             let mut written = Ok(());
             match std::str::from_utf8(line.trim_ascii()) {
                 Ok("") => {}
-                Ok(frame) => self.dialect.decode_frame(frame, &mut |event| {
+                Ok(frame) => self.dialect.decode_frame(&mut dialogue, frame, &mut |event| {
                     if written.is_ok() {
                         written = self.event(&event, out);
                     }
@@ -200,19 +206,26 @@ impl Decoder<'_> {
             Event::Trade { stream_id, trade, .. } => {
                 return lines::write(out, &TradeLine::new(exchange, Some(&symbol(stream_id)), trade));
             }
-            Event::Subscribed { request_id, stream_id, stamped_at } => Notice {
+            Event::Subscribed { request_id, stream_id, stamped_at, .. } => Notice {
                 symbol: named(stream_id),
                 request_id: *request_id,
                 time: stamped_at.map(Time),
                 ..notice("subscribed")
             },
-            Event::Unsubscribed { request_id, stream_id } => {
+            Event::Unsubscribed { request_id, stream_id, .. } => {
                 Notice { symbol: named(stream_id), request_id: *request_id, ..notice("unsubscribed") }
             }
-            Event::Rejected { request_id, stream_id, error } => {
+            Event::Rejected { request_id, stream_id, error, .. } => {
                 Notice { kind: "rejected", symbol: named(stream_id), request_id: *request_id, ..self.error_line(error) }
             }
             Event::Heartbeat { stamped_at } => Notice { time: stamped_at.map(Time), ..notice("heartbeat") },
+            Event::LastTrade { stream_id, id, stamped_at } => Notice {
+                symbol: Some(symbol(stream_id)),
+                id: Some(id.to_string()),
+                time: stamped_at.map(Time),
+                ..notice("last_trade")
+            },
+            Event::FramesLost { message } => Notice { message: Some(message), ..notice("frames_lost") },
             Event::Closing => notice("closing"),
             Event::VenueStatus { is_up, message } => {
                 Notice { is_up: Some(*is_up), message: Some(message), ..notice("status") }
@@ -262,13 +275,9 @@ impl Decoder<'_> {
             InstrumentSource::PerSymbol => self.dialect.decode_instruments(Some(symbol), reply).ok(),
             InstrumentSource::List => None,
         };
-        described.and_then(|list| list.into_iter().next()).unwrap_or_else(|| Instrument {
-            symbol: symbol.clone(),
-            rest_id: symbol.to_string(),
-            stream_id: symbol.to_string(),
-            is_trading: true,
-            anchors: Anchors::default(),
-        })
+        described
+            .and_then(|list| list.into_iter().next())
+            .unwrap_or_else(|| Instrument::new(symbol.clone(), symbol.as_str(), symbol.as_str()))
     }
 }
 
@@ -315,6 +324,8 @@ struct Notice<'a> {
     symbol: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -49,7 +49,7 @@ pub struct Args {
     /// End by itself after so many (real) seconds.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
-    /// Every exchange there is, instead of the first few.
+    /// Every exchange that is open, instead of the first few.
     #[arg(long)]
     all: bool,
     /// A running simulator instead of one of our own; its clock holds.
@@ -133,7 +133,7 @@ async fn show(plan: Plan, stop: StopRequest, notices: Notices, is_terminal: bool
     summarise(&handle).await
 }
 
-/// Adds some markets of each exchange that is both registered and simulated.
+/// Adds some markets of each exchange that is both registered and simulated, and not closed.
 async fn add_symbols(handle: &CollectorHandle, plan: &Plan) -> Result<(), Failure> {
     if !handle.store().symbols().await?.is_empty() {
         return Err(Failure::Failed(anyhow!(
@@ -142,7 +142,8 @@ async fn add_symbols(handle: &CollectorHandle, plan: &Plan) -> Result<(), Failur
         )));
     }
     let markets = simulated_markets(&plan.simulator).await?;
-    let known = EXCHANGES.iter().filter_map(|row| {
+    let open = EXCHANGES.iter().filter(|row| row.capabilities.closed.is_none());
+    let known = open.filter_map(|row| {
         let symbols = markets.get(row.capabilities.id)?;
         Some((row.capabilities, symbols))
     });

@@ -20,6 +20,14 @@ impl Failure {
         Failure::Usage(anyhow::anyhow!("{words}"))
     }
 
+    /// The same as a fault of usage, where the input is to blame.
+    pub fn into_usage(self) -> Failure {
+        match self {
+            Failure::Failed(error) => Failure::Usage(error),
+            other => other,
+        }
+    }
+
     /// Says the words on stderr and gives the exit code.
     pub fn report(self) -> ExitCode {
         use std::io::Write;

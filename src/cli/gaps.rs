@@ -92,20 +92,12 @@ async fn latest(store: &dyn Store, symbols: &[SymbolRow]) -> Result<DateTime<Utc
 
 /// The symbols asked for.
 async fn chosen(args: &Args, store: &Arc<dyn Store>) -> Result<Vec<SymbolRow>, Failure> {
-    let mut symbols = store.symbols().await?;
-    match (&args.exchange, &args.symbol) {
-        (Some(exchange), Some(symbol)) => Ok(vec![Reader::new(store.clone()).find(exchange, symbol).await?]),
-        (Some(exchange), None) => {
-            if !symbols.iter().any(|row| row.exchange == *exchange) {
-                // The same words as for a symbol, with what is kept.
-                let unknown = Reader::new(store.clone()).find(exchange, "").await;
-                return Err(unknown.err().map_or_else(|| Failure::usage("nothing is kept"), Failure::from));
-            }
-            symbols.retain(|row| row.exchange == *exchange);
-            Ok(symbols)
-        }
-        (None, _) => Ok(symbols),
-    }
+    let reader = Reader::new(store.clone());
+    Ok(match (&args.exchange, &args.symbol) {
+        (Some(exchange), Some(symbol)) => vec![reader.find(exchange, symbol).await?],
+        (Some(exchange), None) => reader.find_all(exchange).await?,
+        (None, _) => store.symbols().await?,
+    })
 }
 
 fn pairs<'a>(

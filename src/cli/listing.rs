@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::marker::PhantomData;
 
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
@@ -37,44 +38,84 @@ pub trait Row: Serialize {
 /// # Errors
 /// Those of stdout.
 pub fn print<R: Row>(format: Format, rows: impl IntoIterator<Item = R>) -> Result<(), Failure> {
-    let stdout = io::stdout();
-    let width = terminal_width();
-    write(&mut BufWriter::new(stdout.lock()), format, width, rows)
+    let mut out = Printer::new(format)?;
+    rows.into_iter().try_for_each(|row| out.row(row))?;
+    out.finish()
 }
 
-fn write<R: Row>(
-    out: &mut dyn Write,
-    format: Format,
-    width: Option<u16>,
-    rows: impl IntoIterator<Item = R>,
-) -> Result<(), Failure> {
-    match format {
-        Format::Table => {
-            let mut table = table(width);
-            table.set_header(R::COLUMNS.iter().map(|column| column.replace('_', " ")));
-            for row in rows {
+/// Prints rows that come one after the other. Only a table keeps them, to know how wide it is.
+pub struct Printer<R, W: Write = io::StdoutLock<'static>> {
+    out: Out<W>,
+    rows: PhantomData<fn(R)>,
+}
+
+enum Out<W: Write> {
+    Table(Table, W),
+    Csv(csv::Writer<W>),
+    Json(BufWriter<W>),
+}
+
+impl<R: Row> Printer<R> {
+    /// Prints on stdout.
+    ///
+    /// # Errors
+    /// Those of stdout.
+    pub fn new(format: Format) -> Result<Printer<R>, Failure> {
+        Printer::onto(io::stdout().lock(), format, terminal_width())
+    }
+}
+
+impl<R: Row, W: Write> Printer<R, W> {
+    fn onto(out: W, format: Format, width: Option<u16>) -> Result<Printer<R, W>, Failure> {
+        let out = match format {
+            Format::Table => {
+                let mut table = table(width);
+                table.set_header(R::COLUMNS.iter().map(|column| column.replace('_', " ")));
+                Out::Table(table, out)
+            }
+            Format::Csv => {
+                let mut csv = csv::Writer::from_writer(out);
+                csv.write_record(R::COLUMNS).map_err(io::Error::from)?;
+                Out::Csv(csv)
+            }
+            Format::Json => Out::Json(BufWriter::new(out)),
+        };
+        Ok(Printer { out, rows: PhantomData })
+    }
+
+    /// Prints a row.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub fn row(&mut self, row: R) -> Result<(), Failure> {
+        match &mut self.out {
+            Out::Table(table, _) => {
                 let dash = |cell: String| if cell.is_empty() { "-".to_owned() } else { cell };
                 table.add_row(row.cells().into_iter().map(dash));
             }
-            if !table.is_empty() {
-                writeln!(out, "{}", table.trim_fmt())?;
-            }
+            Out::Csv(csv) => csv.write_record(row.cells()).map_err(io::Error::from)?,
+            Out::Json(out) => lines::write(out, &row)?,
         }
-        Format::Csv => {
-            let mut csv = csv::Writer::from_writer(&mut *out);
-            csv.write_record(R::COLUMNS).map_err(io::Error::from)?;
-            for row in rows {
-                csv.write_record(row.cells()).map_err(io::Error::from)?;
-            }
-            csv.flush()?;
-        }
-        Format::Json => {
-            for row in rows {
-                lines::write(out, &row)?;
-            }
-        }
+        Ok(())
     }
-    Ok(out.flush()?)
+
+    /// Prints what is still held.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub fn finish(self) -> Result<(), Failure> {
+        match self.out {
+            Out::Table(table, mut out) => {
+                if !table.is_empty() {
+                    writeln!(out, "{}", table.trim_fmt())?;
+                }
+                out.flush()?;
+            }
+            Out::Csv(mut csv) => csv.flush()?,
+            Out::Json(mut out) => out.flush()?,
+        }
+        Ok(())
+    }
 }
 
 /// One line, under the header: rows are short and many.
@@ -106,6 +147,7 @@ pub fn count(number: u64, noun: &str) -> String {
     let plural = match number {
         1 => "",
         _ if noun.ends_with("s") => "",
+        _ if noun.ends_with("ch") => "es",
         _ => "s",
     };
     format!("{number} {noun}{plural}")
@@ -131,7 +173,9 @@ mod tests {
 
     fn text(format: Format, rows: Vec<Pair>) -> String {
         let mut out = Vec::new();
-        write(&mut out, format, None, rows).unwrap();
+        let mut printer = Printer::onto(&mut out, format, None).unwrap();
+        rows.into_iter().for_each(|row| printer.row(row).unwrap());
+        printer.finish().unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -160,5 +204,6 @@ mod tests {
     #[test]
     fn nouns_are_counted() {
         assert_eq!([count(0, "gap"), count(1, "gap"), count(2, "series")], ["0 gaps", "1 gap", "2 series"]);
+        assert_eq!([count(1, "stretch"), count(2, "stretch")], ["1 stretch", "2 stretches"]);
     }
 }

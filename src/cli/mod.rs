@@ -13,16 +13,21 @@ pub mod demo;
 pub mod exchanges;
 pub mod failure;
 pub mod gaps;
+pub mod import;
 pub mod lines;
 pub mod listing;
 pub mod live_view;
 pub mod migrate;
+pub mod progress;
 pub mod run;
 pub mod shortfall;
 pub mod sim;
 pub mod status;
 pub mod stop;
 pub mod symbols;
+pub mod tickers;
+pub mod trade_rows;
+pub mod trades;
 pub mod when;
 
 use std::process::ExitCode;
@@ -51,16 +56,22 @@ enum Command {
     Sim(sim::Args),
     /// Read a symbol's history now, with a progress bar.
     Backfill(backfill::Args),
+    /// Write candles or trades of a file into the database.
+    Import(import::Args),
     /// Print what an exchange's answer or stream frames say, one JSON object per line.
     Decode(decode::Args),
     /// Build candles from trades: CSV, lines of decode, or an exchange's answer.
     Aggregate(aggregate::Args),
-    /// Show what each exchange can do.
+    /// Show what each exchange can do, or switch one on or off.
     Exchanges(exchanges::Args),
     /// Say what to collect.
     Symbols(symbols::Args),
     /// Print candles of a symbol, in any timeframe that what is stored adds up to.
     Candles(candles::Args),
+    /// Print stored trades of a symbol.
+    Trades(trades::Args),
+    /// Print the newest tickers of symbols of which only the ticker is wanted.
+    Tickers(tickers::Args),
     /// Show what is missing, since when and why, and prove that nothing else is.
     Gaps(gaps::Args),
     /// Show what the collector last said of itself.
@@ -80,11 +91,14 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run::run(args, &database),
         Command::Sim(args) => sim::run(args),
         Command::Backfill(args) => backfill::run(args, &database),
+        Command::Import(args) => import::run(args, &database),
         Command::Decode(args) => decode::run(args),
         Command::Aggregate(args) => aggregate::run(args),
-        Command::Exchanges(args) => exchanges::run(args),
+        Command::Exchanges(args) => exchanges::run(args, &database),
         Command::Symbols(args) => symbols::run(args, &database),
         Command::Candles(args) => candles::run(args, &database),
+        Command::Trades(args) => trades::run(args, &database),
+        Command::Tickers(args) => tickers::run(args, &database),
         Command::Gaps(args) => gaps::run(args, &database),
         Command::Status(args) => status::run(args, &database),
         Command::Migrate => migrate::run(&database),

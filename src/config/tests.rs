@@ -39,6 +39,7 @@ fn the_documented_file_names_every_setting_and_its_examples_are_valid() {
         rest_url: Some("https://api.kraken.com".to_owned()),
         stream_url: Some("wss://ws.kraken.com".to_owned()),
         user_agent: Some("Mozilla/5.0 (X11; Linux x86_64)".to_owned()),
+        ticker_every: Some(Duration::from_secs(10)),
     };
     assert_eq!(config.exchanges, BTreeMap::from([("kraken".to_owned(), kraken)]));
     assert_eq!(config.transport.proxy, Some("http://127.0.0.1:3128".parse().unwrap()));
@@ -56,6 +57,7 @@ fn settings_replace_defaults_one_by_one() {
         [exchanges.kraken]
         mode = "poll"
         rest_url = "http://127.0.0.1:8787/kraken/"
+        ticker_every = "1m"
         [restart.symbol]
         intensity = 2
         jitter = 1
@@ -75,6 +77,7 @@ fn settings_replace_defaults_one_by_one() {
     let kraken = ExchangeConfig {
         mode: Some(ExchangeMode::Poll),
         rest_url: Some("http://127.0.0.1:8787/kraken".to_owned()),
+        ticker_every: Some(Duration::from_secs(60)),
         ..ExchangeConfig::default()
     };
     expected.exchanges.insert("kraken".to_owned(), kraken);

@@ -20,6 +20,8 @@ use crate::exchange::{Cost, ErrorKind, RateLimit};
 pub enum Priority {
     /// Keeps a series at the present.
     Live,
+    /// Reads what is only ever wanted as it is now.
+    Ticker,
     /// Fills a hole that opened while collecting.
     Repair,
     /// Reads history.
@@ -30,14 +32,15 @@ pub enum Priority {
 
 impl Priority {
     /// All, the most urgent first.
-    pub const ALL: [Priority; 4] = [Priority::Live, Priority::Repair, Priority::Backfill, Priority::Verification];
+    pub const ALL: [Priority; 5] =
+        [Priority::Live, Priority::Ticker, Priority::Repair, Priority::Backfill, Priority::Verification];
 
     /// How full, in percent of its capacity, calls of this priority may make a window. What is
     /// above stays free for the priorities before it.
     pub const fn share_percent(self) -> u32 {
         match self {
             Priority::Live => 100,
-            Priority::Repair => 90,
+            Priority::Ticker | Priority::Repair => 90,
             Priority::Backfill => 80,
             Priority::Verification => 50,
         }

@@ -6,4 +6,5 @@ pub mod derive;
 pub mod page;
 pub mod queue;
 pub mod settle;
+pub mod tape;
 pub mod venue_time;

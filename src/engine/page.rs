@@ -68,9 +68,9 @@ pub fn judge(rules: &PageRules, page: &Page) -> Findings {
                 _ if between.is_empty() => {}
                 // A hole at a venue that prints quiet buckets may still be a late bar.
                 QuietPolicy::Emits => findings.holes.insert(older_part(grid, between, empty_by)),
-                QuietPolicy::Omits | QuietPolicy::Mixed => {
-                    findings.complete.insert(older_part(grid, between, settled_by));
-                }
+                QuietPolicy::Omits => findings.complete.insert(older_part(grid, between, settled_by)),
+                // The flat bar may still come.
+                QuietPolicy::Mixed => findings.complete.insert(older_part(grid, between, empty_by)),
             }
         }
         previous = Some(open);
@@ -159,6 +159,15 @@ mod tests {
         let findings = judge(&rules(QuietPolicy::Omits), &page(&[1, 4], t(5) + TimeDelta::seconds(2)));
         assert_eq!(spans(&findings.complete), [(1, 5)]);
         assert!(findings.holes.is_empty());
+    }
+
+    #[test]
+    fn where_flat_bars_may_come_late_only_age_makes_a_hole_between_rows_empty() {
+        let young = judge(&rules(QuietPolicy::Mixed), &page(&[1, 4], t(5) + TimeDelta::seconds(2)));
+        assert_eq!(spans(&young.complete), [(1, 2), (4, 5)]);
+        let old = judge(&rules(QuietPolicy::Mixed), &page(&[1, 4], t(9)));
+        assert_eq!(spans(&old.complete), [(1, 5)]);
+        assert!(young.holes.is_empty() && old.holes.is_empty());
     }
 
     #[test]

@@ -5,8 +5,7 @@
 //! [`PATIENCE`] calls that passed a lower priority by, the next one is the lower's. A call that waits for a limit keeps everything behind it off that limit, so
 //! cheap calls cannot starve an expensive one; calls of other limits pass. Pure: the caller sends.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 
@@ -41,10 +40,10 @@ struct Lane<K, T> {
     /// Keys that have calls waiting, the next to be served first.
     turns: VecDeque<K>,
     /// Never empty for a key in `turns`, and absent for any other.
-    waiting: HashMap<K, VecDeque<(Cost, T)>>,
+    waiting: BTreeMap<K, VecDeque<(Cost, T)>>,
 }
 
-impl<K: Eq + Hash + Clone, T> Lane<K, T> {
+impl<K: Ord + Clone, T> Lane<K, T> {
     fn push(&mut self, key: K, cost: Cost, item: T) {
         let calls = self.waiting.entry(key.clone()).or_default();
         if calls.is_empty() {
@@ -71,10 +70,10 @@ impl<K: Eq + Hash + Clone, T> Lane<K, T> {
     }
 }
 
-impl<K: Eq + Hash + Clone, T> RequestQueue<K, T> {
+impl<K: Ord + Clone, T> RequestQueue<K, T> {
     /// An empty queue.
     pub fn new() -> RequestQueue<K, T> {
-        let lanes = Priority::ALL.map(|_| Lane { turns: VecDeque::new(), waiting: HashMap::new() });
+        let lanes = Priority::ALL.map(|_| Lane { turns: VecDeque::new(), waiting: BTreeMap::new() });
         RequestQueue { lanes, passed_by: 0 }
     }
 
@@ -154,7 +153,7 @@ impl<K: Eq + Hash + Clone, T> RequestQueue<K, T> {
     }
 }
 
-impl<K: Eq + Hash + Clone, T> Default for RequestQueue<K, T> {
+impl<K: Ord + Clone, T> Default for RequestQueue<K, T> {
     fn default() -> Self {
         RequestQueue::new()
     }
@@ -221,6 +220,18 @@ mod tests {
         }
         let (order, _) = drain(&mut queue, &mut budget(&[100]));
         assert_eq!(order, [1, 2, 3, 4, 20, 5, 6, 7, 8, 21, 9, 10, 22]);
+    }
+
+    #[test]
+    fn tickers_give_way_to_candles_of_now_and_go_before_those_of_the_past() {
+        let mut queue = RequestQueue::new();
+        queue.push(Priority::Backfill, "BTC/USD", ONE, 5);
+        queue.push(Priority::Ticker, "tickers", ONE, 4);
+        for item in [1, 2] {
+            queue.push(Priority::Live, "BTC/USD", ONE, item);
+        }
+        queue.push(Priority::Repair, "BTC/USD", ONE, 6);
+        assert_eq!(drain(&mut queue, &mut budget(&[100])).0, [1, 2, 4, 6, 5]);
     }
 
     #[test]

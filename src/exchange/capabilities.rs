@@ -43,11 +43,20 @@ pub struct Capabilities {
     pub limits: &'static [RateLimit],
     /// Limits and liveness of stream connections.
     pub connection: ConnectionLimits,
+    /// It prints tickers: last price, bid, ask and volume.
+    pub has_tickers: bool,
+    /// Why it does not work any more; such a venue is off unless it is enabled by hand.
+    pub closed: Option<&'static str>,
     /// One line for the capability table and the README: what a user should know.
     pub remark: &'static str,
 }
 
 impl Capabilities {
+    /// True when anything of a market is streamed.
+    pub fn has_stream(&self) -> bool {
+        self.candle_stream.is_some() || self.trade_stream.is_some()
+    }
+
     /// The row of a native timeframe.
     pub fn timeframe(&self, timeframe: Timeframe) -> Option<&'static TimeframeRow> {
         self.timeframes.iter().find(|row| row.timeframe == timeframe)
@@ -123,10 +132,21 @@ pub struct CandleStream {
 pub struct TradeRest {
     /// Most rows of one page.
     pub page_limit_rows: u32,
-    /// History back to listing.
-    pub has_history: bool,
+    /// How far back, and how it is walked.
+    pub history: TradeHistory,
     /// Consecutive trades have consecutive ids.
     pub ids_are_dense: bool,
+}
+
+/// How a venue serves old trades.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TradeHistory {
+    /// Not at all: one page of the newest ones.
+    Recent,
+    /// Pages run from old to new: they start at a time.
+    Forward(Depth),
+    /// Pages run from new to old: they end before an id or a time, or at the newest trade.
+    Backward(Depth),
 }
 
 /// A WebSocket trade channel.

@@ -8,24 +8,38 @@
 //! and its half of the simulator.
 
 pub mod binance;
+pub mod binanceusdm;
+pub mod bitfinex;
+pub mod bitmex;
+pub mod bybit;
 pub mod capabilities;
+pub mod coinbase;
+pub mod error;
+pub mod event;
+pub mod hyperliquid;
 pub mod kraken;
+mod mbx;
+pub mod okx;
 pub mod registry;
 pub mod request;
+mod wire;
 pub mod yahoo;
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::market::{Anchors, Candle, Span, Symbol, Timeframe, Trade, TradeId};
+use rust_decimal::Decimal;
+
+use crate::market::{Anchors, Candle, Span, Symbol, Ticker, Timeframe, Trade, TradeId};
 
 pub use capabilities::{
     CandleRest, CandleStream, Capabilities, ConnectionLimits, Depth, InstrumentSource, QuietPolicy, RateLimit,
-    TimeframeRow, TradeRest, TradeStream,
+    TimeframeRow, TradeHistory, TradeRest, TradeStream,
 };
+pub use error::{ErrorKind, Retry, VenueError};
+pub use event::Event;
 pub use request::{Cost, HttpReply, HttpRequest, Method};
 
 /// Where a venue is reached and how we present ourselves; from the `exchanges` table, the config
@@ -53,6 +67,46 @@ pub struct Instrument {
     pub is_trading: bool,
     /// Where this market's buckets lie.
     pub anchors: Anchors,
+    /// What the amounts of its trades count.
+    pub amount_unit: AmountUnit,
+}
+
+impl Instrument {
+    /// A market that trades, with buckets anchored in UTC and amounts in base currency.
+    pub fn new(symbol: Symbol, rest_id: impl Into<String>, stream_id: impl Into<String>) -> Instrument {
+        Instrument {
+            symbol,
+            rest_id: rest_id.into(),
+            stream_id: stream_id.into(),
+            is_trading: true,
+            anchors: Anchors::default(),
+            amount_unit: AmountUnit::Base,
+        }
+    }
+
+    /// A trade of this market with its amount in base currency.
+    pub fn in_base(&self, trade: Trade) -> Trade {
+        let amount = match self.amount_unit {
+            AmountUnit::Base => Some(trade.amount),
+            AmountUnit::Contracts(size) => trade.amount.checked_mul(size),
+            AmountUnit::QuoteContracts(size) => {
+                trade.amount.checked_mul(size).and_then(|quote| quote.checked_div(trade.price))
+            }
+        };
+        // What a decimal cannot hold is left as printed.
+        Trade { amount: amount.unwrap_or(trade.amount).normalize(), ..trade }
+    }
+}
+
+/// What the amount of a trade counts, as the venue prints it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AmountUnit {
+    /// Base currency.
+    Base,
+    /// Contracts of so much base currency.
+    Contracts(Decimal),
+    /// Contracts of so much quote currency; the base amount is a quotient, so it is not exact.
+    QuoteContracts(Decimal),
 }
 
 /// What a stream subscription carries.
@@ -73,6 +127,26 @@ pub struct Subscription {
     pub stream_id: String,
 }
 
+/// What frames of a connection are to be read by: its group, and what it has been told so far,
+/// because some venues number their channels and frames. Kept by whoever holds the connection; a new
+/// one for each life of it.
+#[derive(Debug, Clone, Default)]
+pub struct Dialogue {
+    /// The [`Dialect::connection_group`] of what the connection carries.
+    pub group: u32,
+    /// Subscriptions by the number the venue gave them.
+    pub channels: BTreeMap<u64, Subscription>,
+    /// Number of the newest frame.
+    pub sequence: Option<u64>,
+}
+
+impl Dialogue {
+    /// That of a connection which has just been opened.
+    pub fn of_group(group: u32) -> Dialogue {
+        Dialogue { group, ..Dialogue::default() }
+    }
+}
+
 /// A text frame to send, with the request id its answers carry and the subscriptions it asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlFrame {
@@ -84,166 +158,6 @@ pub struct ControlFrame {
     pub subscriptions: std::ops::Range<usize>,
 }
 
-/// What a stream frame says. Borrows from the frame where it can.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event<'a> {
-    /// The state of a bucket.
-    Candle {
-        /// Market, as the venue writes it.
-        stream_id: Cow<'a, str>,
-        /// Length of the bucket.
-        timeframe: Timeframe,
-        /// The bar so far.
-        candle: Candle,
-        /// The venue's closed flag; `None` where it has none.
-        closed: Option<bool>,
-        /// The venue's stamp on the frame.
-        stamped_at: Option<DateTime<Utc>>,
-        /// True for rows of the snapshot sent after an ack, which may be old.
-        is_snapshot: bool,
-    },
-    /// A trade.
-    Trade {
-        /// Market, as the venue writes it.
-        stream_id: Cow<'a, str>,
-        /// The trade.
-        trade: Trade,
-        /// True for rows of the snapshot sent after an ack.
-        is_snapshot: bool,
-        /// The venue's stamp on the frame.
-        stamped_at: Option<DateTime<Utc>>,
-    },
-    /// A subscription was accepted. Without `stream_id` it answers the whole request.
-    Subscribed {
-        /// Id of the control frame.
-        request_id: Option<u64>,
-        /// The market, where the ack names it.
-        stream_id: Option<Cow<'a, str>>,
-        /// The venue's stamp on the ack.
-        stamped_at: Option<DateTime<Utc>>,
-    },
-    /// A subscription was ended.
-    Unsubscribed {
-        /// Id of the control frame.
-        request_id: Option<u64>,
-        /// The market, where the ack names it.
-        stream_id: Option<Cow<'a, str>>,
-    },
-    /// A subscription was refused.
-    Rejected {
-        /// Id of the control frame.
-        request_id: Option<u64>,
-        /// The market, where the refusal names it.
-        stream_id: Option<Cow<'a, str>>,
-        /// Why, and whether asking again helps.
-        error: VenueError,
-    },
-    /// Proof of life without data: heartbeat, pong, greeting.
-    Heartbeat {
-        /// The venue's stamp.
-        stamped_at: Option<DateTime<Utc>>,
-    },
-    /// The venue announces that it will close this connection; reconnect at once.
-    Closing,
-    /// The venue's own state changed (`maintenance`, `online`).
-    VenueStatus {
-        /// True while it trades and serves data.
-        is_up: bool,
-        /// Its words.
-        message: Cow<'a, str>,
-    },
-    /// A frame we understand as a frame but have no use for.
-    Unknown {
-        /// A short, low-cardinality name of its kind.
-        kind: Cow<'a, str>,
-    },
-    /// An error that names no subscription, or a frame that is not what the venue promised.
-    Error(VenueError),
-}
-
-/// What went wrong, judged where the bytes were read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{kind}: {message}")]
-pub struct VenueError {
-    /// The class that decides what happens next.
-    pub kind: ErrorKind,
-    /// The venue's own words, or what was wrong with its bytes; at most a few hundred characters.
-    pub message: String,
-}
-
-impl VenueError {
-    /// An error of a class, its message cut to a printable length.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> VenueError {
-        let mut message: String = message.into();
-        if let Some((cut, _)) = message.char_indices().nth(300) {
-            message.truncate(cut);
-            message.push('…');
-        }
-        VenueError { kind, message }
-    }
-
-    /// Whether and when to ask again.
-    pub fn retry(&self) -> Retry {
-        match self.kind {
-            ErrorKind::UnknownSymbol | ErrorKind::BadRequest | ErrorKind::OutOfHistory => Retry::Never,
-            ErrorKind::RateLimited { retry_after } | ErrorKind::Banned { retry_after } => {
-                retry_after.map_or(Retry::Again, Retry::After)
-            }
-            ErrorKind::Unavailable | ErrorKind::Malformed => Retry::Again,
-        }
-    }
-}
-
-/// Classes of venue errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// The venue does not know the market.
-    UnknownSymbol,
-    /// We asked something wrong; repeating it is useless.
-    BadRequest,
-    /// The range lies before what the venue serves.
-    OutOfHistory,
-    /// Too many requests; slow down.
-    RateLimited {
-        /// The venue's own wait.
-        retry_after: Option<Duration>,
-    },
-    /// Locked out for a while.
-    Banned {
-        /// Until the ban ends.
-        retry_after: Option<Duration>,
-    },
-    /// Down, busy, in maintenance.
-    Unavailable,
-    /// Bytes that are not what the venue promised (HTML, truncated JSON, wrong types).
-    Malformed,
-}
-
-impl std::fmt::Display for ErrorKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            ErrorKind::UnknownSymbol => "unknown symbol",
-            ErrorKind::BadRequest => "bad request",
-            ErrorKind::OutOfHistory => "out of history",
-            ErrorKind::RateLimited { .. } => "rate limited",
-            ErrorKind::Banned { .. } => "banned",
-            ErrorKind::Unavailable => "unavailable",
-            ErrorKind::Malformed => "malformed reply",
-        })
-    }
-}
-
-/// The retry class of an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
-    /// After the usual back-off.
-    Again,
-    /// Not before this long.
-    After(Duration),
-    /// Never: the same request fails again.
-    Never,
-}
-
 /// Where a read of trade history starts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TradeCursor {
@@ -251,8 +165,10 @@ pub enum TradeCursor {
     Newest,
     /// At a point in time (inclusive).
     Time(DateTime<Utc>),
-    /// After this id (exclusive).
-    AfterId(TradeId),
+    /// Older than this id (exclusive).
+    BeforeId(TradeId),
+    /// Older than a point in time (exclusive).
+    BeforeTime(DateTime<Utc>),
     /// The venue's own cursor, as returned in [`TradePage::next`].
     Venue(String),
 }
@@ -262,7 +178,8 @@ pub enum TradeCursor {
 pub struct TradePage {
     /// The trades, ascending by id (by time where ids are not ordered), without duplicates.
     pub trades: Vec<Trade>,
-    /// Cursor of the following page; `None` when the venue says there is nothing newer yet.
+    /// Cursor of the following page, in the direction of [`TradeHistory`]; `None` when the venue says
+    /// that there is nothing beyond this one.
     pub next: Option<TradeCursor>,
 }
 
@@ -288,14 +205,27 @@ pub trait Dialect: Send + Sync + Debug {
     /// [`Capabilities::instruments`] says (then in the order of `symbols`).
     fn encode_instruments(&self, symbols: &[Symbol]) -> Vec<HttpRequest>;
 
+    /// The calls that read on where a reply to [`Dialect::encode_instruments`] is one page of
+    /// several, or names further lists.
+    fn next_instruments(&self, _reply: &HttpReply) -> Vec<HttpRequest> {
+        Vec::new()
+    }
+
     /// Instruments of one reply. `asked` is the symbol of a per-symbol call.
     ///
     /// # Errors
     /// `UnknownSymbol` when a per-symbol call names a market that does not exist.
     fn decode_instruments(&self, asked: Option<&Symbol>, reply: &HttpReply) -> Result<Vec<Instrument>, VenueError>;
 
-    /// The call that reads the candles of `span` (bucket borders), as far as one page reaches.
-    fn encode_candles(&self, instrument: &Instrument, timeframe: Timeframe, span: Span) -> HttpRequest;
+    /// The call that reads the candles of `span` (bucket borders), as far as one page reaches. `now`
+    /// is venue time, for venues that serve old and new candles at different addresses.
+    fn encode_candles(
+        &self,
+        instrument: &Instrument,
+        timeframe: Timeframe,
+        span: Span,
+        now: DateTime<Utc>,
+    ) -> HttpRequest;
 
     /// Candles of one reply: oldest first, without duplicates, on the grid, forming rows included.
     /// Rows outside what was asked are kept (they are the venue's word all the same), unless the
@@ -311,14 +241,19 @@ pub trait Dialect: Send + Sync + Debug {
         reply: &HttpReply,
     ) -> Result<Vec<Candle>, VenueError>;
 
-    /// The call that reads trades from a cursor on; `None` where the venue has no such call.
+    /// The call that reads trades at a cursor; `None` where the venue has no such call.
     fn encode_trades(&self, instrument: &Instrument, cursor: &TradeCursor) -> Option<HttpRequest>;
 
-    /// Trades of one reply.
+    /// Trades of one reply to a call at `cursor`, amounts as printed (see [`Instrument::in_base`]).
     ///
     /// # Errors
     /// As for candles.
-    fn decode_trades(&self, instrument: &Instrument, reply: &HttpReply) -> Result<TradePage, VenueError>;
+    fn decode_trades(
+        &self,
+        instrument: &Instrument,
+        cursor: &TradeCursor,
+        reply: &HttpReply,
+    ) -> Result<TradePage, VenueError>;
 
     /// Where to read on after an empty page from `cursor`. `None`: there is nothing newer. Venues
     /// that read by windows of time answer an empty window while trades lie beyond it.
@@ -326,24 +261,49 @@ pub trait Dialect: Send + Sync + Debug {
         None
     }
 
-    /// Address of the connection that carries a channel. Channels with different addresses, or
-    /// different [`Dialect::connection_group`]s, need different connections.
-    fn stream_url(&self, channel: Channel) -> String;
+    /// The calls that read the tickers of `instruments`; none where the venue has no tickers.
+    fn encode_tickers(&self, _instruments: &[Instrument]) -> Vec<HttpRequest> {
+        Vec::new()
+    }
 
-    /// Channels of one group may share a connection (Kraken: one candle interval per connection).
-    fn connection_group(&self, channel: Channel) -> u32;
+    /// Tickers of the reply to a call, by [`Instrument::rest_id`]; those that were not asked for may
+    /// be among them. Some venues name the market in the call only.
+    ///
+    /// # Errors
+    /// As for candles.
+    fn decode_tickers(&self, _call: &HttpRequest, _reply: &HttpReply) -> Result<Vec<(String, Ticker)>, VenueError> {
+        Err(VenueError::new(ErrorKind::BadRequest, "this venue has no tickers"))
+    }
+
+    /// Address of the connection that carries a subscription; the same for all of one
+    /// [`Dialect::connection_group`].
+    fn stream_url(&self, subscription: &Subscription) -> String;
+
+    /// Subscriptions of one group may share a connection (Kraken: one candle interval per
+    /// connection; Bybit: one kind of market).
+    fn connection_group(&self, subscription: &Subscription) -> u32;
+
+    /// A frame to send before all others, where the venue wants its connections configured.
+    fn encode_opening(&self) -> Option<String> {
+        None
+    }
 
     /// Frames that subscribe, in batches the venue accepts, numbered from `first_request_id` on.
     fn encode_subscribe(&self, subscriptions: &[Subscription], first_request_id: u64) -> Vec<ControlFrame>;
 
-    /// Frames that unsubscribe.
-    fn encode_unsubscribe(&self, subscriptions: &[Subscription], first_request_id: u64) -> Vec<ControlFrame>;
+    /// Frames that unsubscribe on a connection; some venues end a channel by the number they gave it.
+    fn encode_unsubscribe(
+        &self,
+        dialogue: &Dialogue,
+        subscriptions: &[Subscription],
+        first_request_id: u64,
+    ) -> Vec<ControlFrame>;
 
     /// An application-level ping, where the venue has one.
     fn encode_ping(&self, request_id: u64) -> Option<String>;
 
     /// Events of one text frame, in order. Rubbish gives one `Event::Error`.
-    fn decode_frame<'a>(&self, text: &'a str, emit: &mut dyn FnMut(Event<'a>));
+    fn decode_frame<'a>(&self, dialogue: &mut Dialogue, text: &'a str, emit: &mut dyn FnMut(Event<'a>));
 
     /// What the reply's headers say about our use of the venue's limits.
     fn standing(&self, reply: &HttpReply) -> Standing;

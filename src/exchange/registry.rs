@@ -15,8 +15,15 @@ pub struct Row {
 /// All venues, in the order they are listed to users.
 pub static EXCHANGES: &[Row] = &[
     Row { capabilities: &super::kraken::CAPABILITIES, build: super::kraken::Kraken::build },
-    Row { capabilities: &super::binance::CAPABILITIES, build: super::binance::Binance::build },
+    Row { capabilities: &super::binance::CAPABILITIES, build: super::binance::build },
     Row { capabilities: &super::yahoo::CAPABILITIES, build: super::yahoo::Yahoo::build },
+    Row { capabilities: &super::coinbase::CAPABILITIES, build: super::coinbase::Coinbase::build },
+    Row { capabilities: &super::binanceusdm::CAPABILITIES, build: super::binanceusdm::build },
+    Row { capabilities: &super::bybit::CAPABILITIES, build: super::bybit::Bybit::build },
+    Row { capabilities: &super::hyperliquid::CAPABILITIES, build: super::hyperliquid::Hyperliquid::build },
+    Row { capabilities: &super::bitfinex::CAPABILITIES, build: super::bitfinex::Bitfinex::build },
+    Row { capabilities: &super::okx::CAPABILITIES, build: super::okx::Okx::build },
+    Row { capabilities: &super::bitmex::CAPABILITIES, build: super::bitmex::Bitmex::build },
 ];
 
 /// An id that no row carries.
@@ -29,20 +36,25 @@ pub struct UnknownExchange {
     pub hint: String,
 }
 
+/// The ids of all venues, separated by spaces.
+pub fn ids() -> String {
+    EXCHANGES.iter().map(|row| row.capabilities.id).collect::<Vec<_>>().join(" ")
+}
+
 /// The row of a venue.
 ///
 /// # Errors
 /// [`UnknownExchange`] names the nearest id and lists all.
 pub fn find(id: &str) -> Result<&'static Row, UnknownExchange> {
     EXCHANGES.iter().find(|row| row.capabilities.id == id).ok_or_else(|| {
-        let ids = EXCHANGES.iter().map(|row| row.capabilities.id).collect::<Vec<_>>();
-        let nearest = ids
+        let nearest = EXCHANGES
             .iter()
-            .map(|candidate| (strsim::jaro_winkler(candidate, &id.to_lowercase()), *candidate))
+            .map(|row| row.capabilities.id)
+            .map(|candidate| (strsim::jaro_winkler(candidate, &id.to_lowercase()), candidate))
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .filter(|(score, _)| *score > 0.7)
             .map_or_else(String::new, |(_, candidate)| format!("did you mean {candidate}? "));
-        UnknownExchange { id: id.to_owned(), hint: format!("{nearest}valid: {}", ids.join(" ")) }
+        UnknownExchange { id: id.to_owned(), hint: format!("{nearest}valid: {}", ids()) }
     })
 }
 

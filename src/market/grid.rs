@@ -197,7 +197,14 @@ impl Grid {
 
     /// True when `time` is a bucket border.
     pub fn is_border(&self, time: DateTime<Utc>) -> bool {
-        self.open_of(time) == time
+        match self.timeframe {
+            Timeframe::Month1 => self.open_of(time) == time,
+            // Every frame asks: without calendar arithmetic.
+            timeframe => {
+                let length = timeframe.nominal().as_secs() as i64;
+                (time.timestamp() - self.shift_s()).rem_euclid(length) == 0 && time.timestamp_subsec_nanos() == 0
+            }
+        }
     }
 
     /// Open times of all buckets that start inside `span`, oldest first.

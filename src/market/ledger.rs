@@ -20,6 +20,14 @@ pub const JUST_CLOSED: &str = "just_closed";
 pub const LATE_BAR: &str = "late_bar";
 /// Reason for both: absent between two rows of a venue that prints quiet buckets.
 pub const VENUE_HOLE: &str = "venue_hole";
+/// Reason for missing: older than the venue's candles reach, to be built from its trades.
+pub const FROM_TRADES: &str = "to_be_built_from_trades";
+/// Reason for unavailable: a quiet bucket without a trade before it, whose price it could repeat.
+pub const NO_TRADE_BEFORE: &str = "no_trade_before: trades";
+/// Reason for unavailable: the trades cannot be had any more, and nothing else tells its candles.
+pub const TRADES_NOT_SERVED: &str = "not_served: trades";
+/// Reason for unavailable: the trades need more digits than exact sums have.
+pub const NOT_SUMMABLE: &str = "not_summable: trades";
 /// Reason for unavailable: before what the venue serves.
 pub const TOO_OLD: &str = "too_old: rest";
 /// Reason for unavailable: nothing older exists either.
@@ -37,7 +45,8 @@ pub enum Coverage {
     },
     /// A known gap.
     Missing {
-        /// Why: [`NOT_FETCHED`], [`NOT_RUNNING`], [`JUST_CLOSED`], [`LATE_BAR`] or [`VENUE_HOLE`].
+        /// Why: [`NOT_FETCHED`], [`NOT_RUNNING`], [`JUST_CLOSED`], [`LATE_BAR`], [`VENUE_HOLE`] or
+        /// [`FROM_TRADES`].
         reason: String,
         /// Reads that brought nothing so far.
         attempts: u32,
@@ -47,7 +56,7 @@ pub enum Coverage {
     /// The venue does not have it.
     Unavailable {
         /// Why, in a word, and after a colon the methods tried: [`TOO_OLD`], [`BEFORE_LISTING`],
-        /// [`NOT_SERVED`], or a [`VENUE_HOLE`].
+        /// [`NOT_SERVED`], [`NO_TRADE_BEFORE`], [`TRADES_NOT_SERVED`], [`NOT_SUMMABLE`], or a [`VENUE_HOLE`].
         reason: String,
     },
 }

@@ -10,6 +10,7 @@ pub mod grid;
 pub mod ledger;
 pub mod resample;
 pub mod symbol;
+pub mod ticker;
 pub mod timeframe;
 pub mod trade;
 
@@ -19,5 +20,6 @@ pub use coverage::{Span, SpanSet};
 pub use exact_sum::ExactSum;
 pub use grid::{Anchors, Grid, Session, WeekStart};
 pub use symbol::Symbol;
+pub use ticker::Ticker;
 pub use timeframe::Timeframe;
 pub use trade::{Side, Trade, TradeId};

@@ -46,6 +46,17 @@ impl Display for Trimmed {
     }
 }
 
+/// The same number without trailing zeros, and without a point where nothing is left behind it: how
+/// JSON numbers are usually written.
+pub(crate) struct Shortest(pub(crate) Fixed);
+
+impl Display for Shortest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        f.write_str(if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text })
+    }
+}
+
 /// Moves the last digit; cuts towards zero.
 pub(crate) fn rescale(value: i128, from: u32, to: u32) -> i128 {
     if to >= from { value * 10i128.pow(to - from) } else { value / 10i128.pow(from - to) }
@@ -74,6 +85,9 @@ mod tests {
         assert_eq!(fixed(-15, 1, 0).to_string(), "-1");
         assert_eq!(Trimmed(fixed(1_530_000, 8, 8)).to_string(), "0.0153");
         assert_eq!(Trimmed(fixed(200_000_000, 8, 8)).to_string(), "2.0");
+        assert_eq!(Shortest(fixed(200_000_000, 8, 8)).to_string(), "2");
+        assert_eq!(Shortest(fixed(100, 0, 0)).to_string(), "100");
+        assert_eq!(Shortest(fixed(9_122_140, 2, 2)).to_string(), "91221.4");
         // 10.5 / 4 = 2.625
         assert_eq!(fixed(quotient(105, 1, 400_000_000, 8, 2), 2, 2).to_string(), "2.62");
     }

@@ -352,13 +352,13 @@ mod tests {
     fn a_fault_strikes_in_its_window_and_no_more_often_than_counted() {
         let board = FaultBoard::new(7);
         let window = (Duration::from_secs(10), Duration::from_secs(5));
-        board.arm(Fault::new(FaultKind::Html).on(Venue::Kraken).between(window.0, window.1).times(2), 0);
+        board.arm(Fault::new(FaultKind::Html).on(Venue::KRAKEN).between(window.0, window.1).times(2), 0);
         let second = 1_000_000_000;
         let html =
             |venue, now| board.strike(venue, None, now, |kind| (*kind == FaultKind::Html).then_some(())).is_some();
-        assert_eq!(board.next_edge(Venue::Kraken, 0), Some(10 * second));
+        assert_eq!(board.next_edge(Venue::KRAKEN, 0), Some(10 * second));
         let hits =
-            [(Venue::Kraken, 9), (Venue::Binance, 11), (Venue::Kraken, 11), (Venue::Kraken, 12), (Venue::Kraken, 13)]
+            [(Venue::KRAKEN, 9), (Venue::BINANCE, 11), (Venue::KRAKEN, 11), (Venue::KRAKEN, 12), (Venue::KRAKEN, 13)]
                 .map(|(venue, now)| html(venue, now * second));
         assert_eq!(hits, [false, false, true, true, false]);
         assert_eq!(board.fired(), BTreeMap::from([("html", 2)]));
@@ -369,7 +369,7 @@ mod tests {
         let throws = |seed| {
             let board = FaultBoard::new(seed);
             board.arm(Fault::new(FaultKind::Rubbish).probability(0.5), 0);
-            (0..64).map(|_| board.strike(Venue::Yahoo, None, 1, |_| Some(())).is_some()).collect::<Vec<_>>()
+            (0..64).map(|_| board.strike(Venue::YAHOO, None, 1, |_| Some(())).is_some()).collect::<Vec<_>>()
         };
         assert_eq!(throws(1), throws(1));
         assert_ne!(throws(1), throws(2));
@@ -384,7 +384,7 @@ mod tests {
         let fault = Fault::new(FaultKind::Drop { every }).between(Duration::from_secs(5), Duration::from_secs(25));
         board.arm(fault, 0);
         let drops: Vec<i64> = (0..40)
-            .filter(|now| board.dropped_between(Venue::Kraken, (now - 1) * 1_000_000_000, now * 1_000_000_000))
+            .filter(|now| board.dropped_between(Venue::KRAKEN, (now - 1) * 1_000_000_000, now * 1_000_000_000))
             .collect();
         assert_eq!(drops, [5, 15, 25]);
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, FaultKind};
+use super::listing::Venue;
 
 /// Everything wrong with a script, one line per mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -172,7 +173,7 @@ fn read_fault(at: &str, fields: Vec<Field>, faults: &mut Vec<Fault>, mistakes: &
     let mut fields = Fields { fields, at, mistakes };
     let has_kind = fields.fields.iter().any(|field| field.name == "kind");
     let kind_text = fields.text::<String>("kind", "a text");
-    let exchange = fields.text("exchange", "one of kraken binance yahoo");
+    let exchange = fields.text("exchange", &format!("one of {}", Venue::names(" ")));
     let symbol = fields.text("symbol", "a unified symbol such as BTC/USD");
     let after = fields.duration("after").unwrap_or_default();
     let lasting = fields.duration("for");
@@ -279,7 +280,6 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::listing::Venue;
     use super::*;
 
     #[test]
@@ -301,7 +301,7 @@ mod tests {
         let lasting = Duration::from_secs(20);
         let expected = vec![
             Fault::new(FaultKind::LateRevision { lasting })
-                .on(Venue::Kraken)
+                .on(Venue::KRAKEN)
                 .symbol("BTC/USD".parse().unwrap())
                 .between(Duration::from_secs(5400), Duration::from_secs(90))
                 .probability(0.25),
@@ -312,7 +312,7 @@ mod tests {
             parse_json(r#"{"kind":"http_429","exchange":"binance","retry_after":"7s","count":3}"#),
             Ok(vec![
                 Fault::new(FaultKind::Http429 { retry_after: Some(Duration::from_secs(7)) })
-                    .on(Venue::Binance)
+                    .on(Venue::BINANCE)
                     .times(3)
             ])
         );
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(
             parse_script(script),
             Err(ScriptError(vec![
-                "2:12: exchange must be one of kraken binance yahoo".into(),
+                format!("2:12: exchange must be one of {}", Venue::names(" ")),
                 "4:9: after must be a duration such as \"90s\", \"250ms\" or \"1h30m\", or a number of seconds".into(),
                 "1:1: delay is missing".into(),
                 "8:8: html has no parameter \"rows\"".into(),

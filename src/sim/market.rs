@@ -174,9 +174,9 @@ mod tests {
     #[test]
     fn ids_are_dense_times_rise_and_every_way_to_a_trade_finds_the_same_one() {
         for symbol in ["BTC/USDT", "DOGE/USD", "SOL/USD"] {
-            let ticks = all_day(&market(Venue::Kraken, symbol));
+            let ticks = all_day(&market(Venue::KRAKEN, symbol));
             // Reached the other way round, from a market that has made nothing yet.
-            let fresh = market(Venue::Kraken, symbol);
+            let fresh = market(Venue::KRAKEN, symbol);
             let until = (START + DAY) * SECOND_NS;
             let last = fresh.tick_at(ticks.len() as u64 - 1, until);
             assert_eq!(last.as_ref(), ticks.last(), "{symbol}");
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn bursts_share_a_microsecond_and_some_of_them_are_one_order() {
-        let market = market(Venue::Binance, "BTC/USDT");
+        let market = market(Venue::BINANCE, "BTC/USDT");
         let ticks = all_day(&market);
         let same = |a: &Tick, b: &Tick| a.time_ns / 1_000 == b.time_ns / 1_000;
         let bursts = ticks.windows(2).filter(|pair| same(&pair[0], &pair[1])).count();
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn every_bar_is_the_exact_sum_of_its_trades() {
-        let market = market(Venue::Binance, "ETH/USDT");
+        let market = market(Venue::BINANCE, "ETH/USDT");
         let ticks = all_day(&market);
         let now_ns = (START + 20 * HOUR + 1_234) * SECOND_NS + 567_890_123;
         let mut checked = 0;
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn equities_trade_in_new_york_sessions_only() {
-        let market = market(Venue::Yahoo, "AAPL");
+        let market = market(Venue::YAHOO, "AAPL");
         let ticks = all_day(&market);
         let (first, last) = (ticks.first().unwrap().time_ns, ticks.last().unwrap().time_ns);
         let (opens, closes) = (START + 52_200, START + 75_600); // 14:30 and 21:00 UTC
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn in_an_outage_nothing_trades_and_ids_stay_dense() {
-        let market = market(Venue::Kraken, "BTC/USD");
+        let market = market(Venue::KRAKEN, "BTC/USD");
         let before = market.ticks(START * SECOND_NS, (START + HOUR) * SECOND_NS);
         let minute = START / MINUTE;
         market.add_outage(minute + 60, minute + 90);

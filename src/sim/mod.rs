@@ -1,5 +1,5 @@
-//! The simulated exchanges: Kraken, Binance spot and Yahoo's charts, each under its own name with
-//! the venue's own paths and frames, over markets whose truth is known.
+//! The simulated exchanges, each under its own name with the venue's own paths and frames, over
+//! markets whose truth is known.
 //!
 //! Any client of these venues works against it when only its base URL is replaced. The core has no
 //! socket: [`Simulator::http`] answers requests and [`Simulator::open_socket`] gives connections
@@ -10,17 +10,26 @@
 mod archive;
 mod bar;
 mod binance;
+mod binanceusdm;
+mod bitfinex;
+mod bitmex;
+mod bybit;
 mod calendar;
+mod coinbase;
 mod decimal;
+mod desk;
 mod dice;
 pub mod fault;
 pub mod fault_script;
 mod feed;
+mod half;
 pub mod http;
+mod hyperliquid;
 mod kraken;
 mod limits;
 mod listing;
 mod market;
+mod okx;
 mod replay;
 pub mod server;
 pub mod socket;
@@ -47,6 +56,7 @@ pub use replay::{LineFault, Replay, ReplayError};
 pub use socket::{SimFrame, SimSocket, SimSocketInput};
 pub use stats::{Stats, VenueStats};
 
+use half::Subject;
 use http::{Target, http_date, rfc3339};
 use stats::VenueStats as Counts;
 use world::World;
@@ -77,7 +87,7 @@ pub struct SimConfig {
 impl Default for SimConfig {
     fn default() -> SimConfig {
         SimConfig {
-            exchanges: Venue::ALL.to_vec(),
+            exchanges: Venue::all(),
             symbols_per_exchange: 8,
             symbols: BTreeMap::new(),
             seed: 1,
@@ -143,7 +153,7 @@ impl Simulator {
         }
     }
 
-    /// Opens a socket at `/kraken/v2`, `/binance/ws...` or `/binance/stream...`.
+    /// Opens a socket at an address below a venue's name: `/kraken/v2`, `/binance/ws`.
     ///
     /// # Errors
     /// The HTTP reply to give instead of an upgrade.
@@ -157,44 +167,25 @@ impl Simulator {
             return Err(reply);
         }
         let now_ns = world.now_ns(venue);
-        if world.enforce_limits && !world.limits().may_connect(venue, peer, now_ns) {
+        let connects = venue.half().connects().filter(|_| world.enforce_limits);
+        if connects.is_some_and(|limit| !world.limits().within(venue, peer, "connect", limit, now_ns)) {
             world.counters.count(venue, |stats| stats.limited += 1);
             return Err(SimReply::typed(429, "text/plain", "Too Many Requests").with_header("date", http_date(now_ns)));
         }
         let path = in_folder(path, venue.as_str()).unwrap_or_default().trim_end_matches('/');
-        let session: Box<dyn socket::Session> = match (venue, path) {
-            (Venue::Kraken, "/v2") => Box::new(kraken::KrakenSession::new(world.clone())),
-            (Venue::Binance, "/stream") => {
-                let streams: Vec<&str> = target.get("streams").unwrap_or_default().split('/').collect();
-                let streams: Vec<&str> = streams.into_iter().filter(|name| !name.is_empty()).collect();
-                Box::new(binance::BinanceSession::new(world.clone(), true, &streams))
-            }
-            (Venue::Binance, path) if path == "/ws" || path.starts_with("/ws/") => {
-                let streams: Vec<&str> = path[3..].split('/').filter(|name| !name.is_empty()).collect();
-                Box::new(binance::BinanceSession::new(world.clone(), false, &streams))
-            }
-            _ => return Err(SimReply::typed(404, "text/plain", "Not Found").with_header("date", http_date(now_ns))),
+        let Some(session) = venue.half().open(world, path, &target) else {
+            return Err(SimReply::typed(404, "text/plain", "Not Found").with_header("date", http_date(now_ns)));
         };
         Ok(SimSocket::new(world.clone(), venue, session))
     }
 
     fn venue_http(&self, venue: Venue, request: &SimRequest, target: &Target) -> SimReply {
         let world = &self.world;
-        let (endpoint, symbol, interval) = match venue {
-            Venue::Kraken => kraken::subject(world, target),
-            Venue::Binance => binance::subject(world, target),
-            Venue::Yahoo => yahoo::subject(world, target),
-        };
+        let half = venue.half();
+        let Subject { endpoint, symbol, interval } = half.subject(world, request, target);
         let reply = match self.line_fault(venue, symbol.as_ref()) {
             Some(reply) => reply,
-            None => {
-                let reply = match venue {
-                    Venue::Kraken => kraken::respond(world, request, target),
-                    Venue::Binance => binance::respond(world, request, target),
-                    Venue::Yahoo => yahoo::respond(world, request, target),
-                };
-                self.spoil(venue, symbol.as_ref(), reply)
-            }
+            None => self.spoil(venue, symbol.as_ref(), half.respond(world, request, target)),
         };
         world.counters.count(venue, |stats: &mut Counts| {
             stats.requests += 1;
@@ -236,9 +227,9 @@ impl Simulator {
             _ => None,
         });
         reply.or_else(|| {
-            // Kraken's sockets stay reachable in maintenance and say so; REST does not.
+            // Where sockets announce a maintenance they stay reachable; REST does not.
             let in_maintenance = |kind: &FaultKind| (*kind == FaultKind::Maintenance).then_some(());
-            let is_socket = symbol.is_none() && venue == Venue::Kraken;
+            let is_socket = symbol.is_none() && venue.half().announces_maintenance();
             self.world
                 .faults
                 .holds(venue, symbol, clock_ns, in_maintenance)

@@ -39,6 +39,10 @@ pub(crate) trait Session: Send {
     fn wake(&mut self, now_ns: i64, out: &mut Outbox);
     /// When there will be something to say, in the venue's time.
     fn due(&self, out: &Outbox) -> Option<i64>;
+    /// The text as it leaves, for venues that number and stamp what they send.
+    fn sealed(&mut self, text: String, _now_ns: i64) -> String {
+        text
+    }
 }
 
 /// Frames a session has said.
@@ -71,6 +75,11 @@ impl Outbox {
 
     pub(crate) fn ping(&mut self, payload: Vec<u8>) {
         self.queue.push_back(Outgoing { frame: SimFrame::Ping(payload), market: None });
+    }
+
+    /// Breaks the connection off without a close.
+    pub(crate) fn abort(&mut self) {
+        self.queue.push_back(Outgoing { frame: SimFrame::Abort, market: None });
     }
 
     pub(crate) fn close(&mut self, code: u16, reason: &str) {
@@ -220,7 +229,7 @@ impl SimSocket {
         }
         while let Some(outgoing) = self.out.queue.pop_front() {
             let before = self.ready.len();
-            self.pass(outgoing, clock_ns);
+            self.pass(outgoing, clock_ns, now_ns);
             if self.ready.len() > before {
                 self.out.last_sent_ns = now_ns;
             }
@@ -248,10 +257,10 @@ impl SimSocket {
     }
 
     /// Lets a frame through, or what a fault of the line makes of it.
-    fn pass(&mut self, outgoing: Outgoing, clock_ns: i64) {
-        let (Some(symbol), SimFrame::Text(text)) = (outgoing.market, &outgoing.frame) else {
-            self.ready.push_back(outgoing.frame);
-            return;
+    fn pass(&mut self, outgoing: Outgoing, clock_ns: i64, now_ns: i64) {
+        let SimFrame::Text(text) = outgoing.frame else { return self.ready.push_back(outgoing.frame) };
+        let Some(symbol) = outgoing.market else {
+            return self.ready.push_back(SimFrame::Text(self.session.sealed(text, now_ns)));
         };
         let (venue, symbol) = (self.venue, Some(&symbol));
         let faults = &self.world.faults;
@@ -260,6 +269,8 @@ impl SimSocket {
         if faults.strike_thing(venue, symbol, clock_ns, thing, mute).is_some() {
             return;
         }
+        // What a mute venue keeps to itself has no number; what the line spoils has one.
+        let text = self.session.sealed(text, now_ns);
         let strikes = |wanted: FaultKind| {
             faults.strike(venue, symbol, clock_ns, |kind| (*kind == wanted).then_some(())).is_some()
         };
@@ -270,7 +281,7 @@ impl SimSocket {
             let half = (0..=text.len() / 2).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
             SimFrame::Text(text[..half].to_owned())
         } else {
-            outgoing.frame.clone()
+            SimFrame::Text(text)
         };
         if strikes(FaultKind::Duplicate) {
             self.ready.push_back(frame.clone());
@@ -298,6 +309,8 @@ impl SimSocket {
         let deadline = deadline - deadline.rem_euclid(1_000);
         let clock = self.world.clock.clone();
         tokio::select! {
+            // Every time round may throw dice: which branch it was must not be chance.
+            biased;
             () = self.inbox.filled.notified() => {}
             _ = self.changed.changed() => {}
             () = clock.sleep_until(chrono::DateTime::from_timestamp_nanos(deadline)) => {}

@@ -7,22 +7,16 @@ use std::fmt::Write as _;
 
 use super::calendar::{Frame, MINUTE};
 use super::decimal::{AMOUNT_DECIMALS, fixed};
+use super::half::Printed;
 use super::http::{SimReply, Target, joined, rfc3339};
 use super::listing::Venue;
-use super::market::{Bucket, Market};
+use super::market::Market;
 use super::tape::SECOND_NS;
 use super::world::World;
-use super::{binance, kraken, yahoo};
 
-/// One final candle, as text: numbers exactly as the venue prints them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TrueCandle {
-    /// Unix seconds, in the product's keying: the local date for daily and longer session bars.
-    pub(crate) key: i64,
-    pub(crate) prices: [String; 4],
-    pub(crate) volume: String,
-    pub(crate) trades: Option<u64>,
-}
+/// One final candle. Its key is in Unix seconds and in the product's keying: the local date for
+/// daily and longer session bars.
+type TrueCandle = (i64, Printed);
 
 /// `GET /truth/candles` and `/truth/trades`.
 pub(crate) fn respond(world: &World, target: &Target) -> SimReply {
@@ -38,13 +32,15 @@ pub(crate) fn respond(world: &World, target: &Target) -> SimReply {
     if target.path == "/truth/trades" {
         return trades(world, market, from_ms, to_ms);
     }
-    let frame = target.get("timeframe").and_then(|timeframe| frame_of(market, timeframe));
+    let frame = target
+        .get("timeframe")
+        .and_then(|timeframe| market.listing.venue.half().frame(market.listing.hours(), timeframe));
     let Some(frame) = frame else { return refuse("timeframe must be one the venue serves") };
     let candles = candles(world, market, frame, from_ms, to_ms);
-    let body = joined(candles, |out, candle| {
+    let body = joined(candles, |out, (key, candle)| {
         let [open, high, low, close] = &candle.prices;
         let trades = candle.trades.map_or("null".to_owned(), |trades| trades.to_string());
-        let time = rfc3339(candle.key * SECOND_NS, 0);
+        let time = rfc3339(key * SECOND_NS, 0);
         let _ = write!(
             out,
             r#"{{"open_time":"{time}","open":{open},"high":{high},"low":{low},"close":{close},"volume":{},"trades":{trades}}}"#,
@@ -56,15 +52,6 @@ pub(crate) fn respond(world: &World, target: &Target) -> SimReply {
 
 fn refuse(message: &str) -> SimReply {
     SimReply::json(400, serde_json::json!({ "error": message }).to_string())
-}
-
-/// The buckets of a unified timeframe at a market's venue; `None` where the venue does not serve it.
-fn frame_of(market: &Market, timeframe: &str) -> Option<Frame> {
-    match market.listing.venue {
-        Venue::Kraken => kraken::frame_of_timeframe(timeframe),
-        Venue::Binance => binance::frame(timeframe),
-        Venue::Yahoo => yahoo::frame_of_timeframe(market.listing.hours(), timeframe),
-    }
 }
 
 /// Final candles whose key lies in `[from_ms, to_ms)`, oldest first.
@@ -84,7 +71,7 @@ pub(crate) fn candles(world: &World, market: &Market, frame: Frame, from_ms: i64
         }
         let wanted = key.saturating_mul(1_000) >= from_ms;
         let bucket = wanted.then(|| market.bucket(frame, open, now_ns)).flatten();
-        found.extend(bucket.and_then(|bucket| printed(market, key, &bucket)));
+        found.extend(bucket.and_then(|bucket| Some((key, venue.half().printed(market, &bucket)?))));
         open = frame.next(open);
     }
     found
@@ -99,24 +86,10 @@ fn key_of(frame: Frame, open: i64) -> i64 {
     }
 }
 
-fn printed(market: &Market, key: i64, bucket: &Bucket) -> Option<TrueCandle> {
-    let bar = &bucket.bar;
-    if market.listing.venue == Venue::Yahoo {
-        let row = yahoo::printed(market, bucket)?;
-        return Some(TrueCandle { key, prices: row.prices, volume: row.volume, trades: None });
-    }
-    let price = |value: i64| fixed(value, market.price_scale, market.price_scale).to_string();
-    Some(TrueCandle {
-        key,
-        prices: [bar.open, bar.high, bar.low, bar.close].map(price),
-        volume: fixed(bar.volume, AMOUNT_DECIMALS, AMOUNT_DECIMALS).to_string(),
-        trades: Some(bar.trades),
-    })
-}
-
 fn trades(world: &World, market: &Market, from_ms: i64, to_ms: i64) -> SimReply {
     let venue = market.listing.venue;
     let now_ns = world.now_ns(venue);
+    let half = venue.half();
     let Some(first_ns) = market.first_trade_ns(now_ns) else { return SimReply::json(200, "[]") };
     let from_ns = from_ms.saturating_mul(1_000_000).max(first_ns);
     let to_ns = to_ms.saturating_mul(1_000_000).min(now_ns + 1).max(from_ns);
@@ -129,15 +102,12 @@ fn trades(world: &World, market: &Market, from_ms: i64, to_ms: i64) -> SimReply 
             if out.len() > 1 {
                 out.push(',');
             }
-            let (digits, order) = match venue {
-                Venue::Binance => (3, format!(r#","aggregate_id":{}"#, tick.order_id)),
-                _ => (6, String::new()),
-            };
+            let order = half.aggregate_id(&tick).map_or(String::new(), |id| format!(r#","aggregate_id":{id}"#));
             let _ = write!(
                 out,
                 r#"{{"id":"{}","time":"{}","price":{},"amount":{},"side":"{}"{order}}}"#,
-                tick.id,
-                rfc3339(tick.time_ns, digits),
+                half.trade_id(market, &tick),
+                rfc3339(tick.time_ns, half.trade_time_digits()),
                 fixed(tick.price, market.price_scale, market.price_scale),
                 fixed(tick.amount, AMOUNT_DECIMALS, AMOUNT_DECIMALS),
                 if tick.taker_buys { "buy" } else { "sell" },

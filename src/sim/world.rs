@@ -50,7 +50,7 @@ impl World {
                 None => default_symbols(venue, config.symbols_per_exchange),
             };
             if let Some(replay) = &config.replay
-                && venue != Venue::Yahoo
+                && venue.half().replays()
                 && !symbols.contains(&replay.symbol)
             {
                 symbols.push(replay.symbol.clone());
@@ -161,6 +161,19 @@ impl World {
     pub(crate) fn strike<T>(&self, market: &Market, pick: impl Fn(&FaultKind) -> Option<T>) -> Option<T> {
         let listing = &market.listing;
         self.faults.strike(listing.venue, Some(&listing.symbol), self.clock_ns(), pick)
+    }
+
+    /// Whether a fault without parameters strikes a request of a market.
+    pub(crate) fn strikes(&self, market: &Market, wanted: FaultKind) -> bool {
+        self.strike(market, |kind| (*kind == wanted).then_some(())).is_some()
+    }
+
+    /// The rows a fault cuts a page of a market to, where one does.
+    pub(crate) fn page_cap(&self, market: &Market) -> Option<usize> {
+        self.strike(market, |kind| match kind {
+            FaultKind::PageCap { rows } => Some(*rows),
+            _ => None,
+        })
     }
 
     /// A bucket as the venue shows it now: late bars are still absent, revised ones still wrong.

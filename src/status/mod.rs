@@ -53,6 +53,10 @@ pub enum Mode {
     LiveWebsocket,
     /// Aligned REST polling.
     LiveRestPolling,
+    /// WebSocket trades, of which candles are built.
+    LiveTrade,
+    /// No candles and no trades: its ticker is read every few seconds.
+    Ticker,
 }
 
 impl Mode {
@@ -61,6 +65,8 @@ impl Mode {
         match self {
             Mode::LiveWebsocket => "live_websocket",
             Mode::LiveRestPolling => "live_rest_polling",
+            Mode::LiveTrade => "live_trade",
+            Mode::Ticker => "ticker",
         }
     }
 }
@@ -79,7 +85,7 @@ pub enum Phase {
     Paused,
     /// Restarts did not help; it rests.
     Quarantined,
-    /// The venue does not know it.
+    /// The venue does not know it, or has nothing of what is wanted of it.
     Rejected,
     /// Waiting for the venue.
     Waiting,

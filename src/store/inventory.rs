@@ -37,7 +37,7 @@ pub struct SeriesInventory {
     pub last_candle: Option<DateTime<Utc>>,
 }
 
-/// The inventory of every wanted series for which `choose` holds, by exchange, symbol and timeframe.
+/// The inventory of every series whose candles are wanted and for which `choose` holds, by exchange, symbol and timeframe.
 /// `now` is venue time.
 pub async fn inventory(
     store: &dyn Store,
@@ -45,7 +45,10 @@ pub async fn inventory(
     choose: impl Fn(&SymbolRow) -> bool,
 ) -> Result<Vec<SeriesInventory>, StoreError> {
     let mut result = Vec::new();
-    for symbol in store.symbols().await?.into_iter().filter(choose).filter(|symbol| symbol.collect_candles) {
+    for symbol in store.symbols().await?.into_iter().filter(choose) {
+        if !symbol.collect_candles || symbol.only_ticker {
+            continue;
+        }
         let known = store.series_of(symbol.id).await?;
         for &timeframe in &symbol.timeframes {
             let series = known.iter().find(|series| series.timeframe == timeframe);
@@ -68,7 +71,9 @@ async fn take(
         Some(series) => (store.ledger(series.id).await?, newest(store, series.id).await?),
         None => (Vec::new(), None),
     };
-    let observed = series.and_then(|series| series.observed_until).unwrap_or(wanted.from);
+    // An import speaks of what no collector has looked at yet.
+    let spoken = entries.last().map(|entry| entry.span.to);
+    let observed = series.and_then(|series| series.observed_until).max(spoken).unwrap_or(wanted.from);
     let looked_at = Span::new(wanted.from, wanted.to.min(observed));
     let lag = Span::new(wanted.from.max(observed), wanted.to);
     let covered = complete(&entries);

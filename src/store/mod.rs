@@ -21,13 +21,13 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::clock::Clock;
-use crate::market::{Candle, FinalCandle, Span, SpanSet, Symbol, Timeframe, Trade};
+use crate::market::{Candle, FinalCandle, Span, SpanSet, Symbol, Ticker, Timeframe, Trade};
 
 pub use crate::market::ledger::{Coverage, LedgerChange, LedgerEntry};
 
 pub use rows::{
     AnchorsRow, CandleSource, CommandRow, ExchangeMode, ExchangeRow, NewSymbol, SeriesRow, StatusRow, StoredCandle,
-    SymbolChange, SymbolRow, SymbolState,
+    SymbolChange, SymbolRow, SymbolState, TickerRow,
 };
 
 /// Key of a series row.
@@ -59,6 +59,11 @@ impl SeriesChange {
     pub fn new(series: SeriesId) -> SeriesChange {
         SeriesChange { series, candles: Vec::new(), ledger: Vec::new(), extent: None, forming: None }
     }
+
+    /// How much there is to write, in rows.
+    pub fn rows(&self) -> usize {
+        self.candles.len() + self.ledger.len()
+    }
 }
 
 /// Trades of one symbol with the ledger statements they prove.
@@ -70,8 +75,23 @@ pub struct TradesChange {
     pub trades: Vec<Trade>,
     /// Id ranges `[from, to]` (inclusive) now known to be complete.
     pub complete_ids: Vec<(u64, u64)>,
-    /// For venues without dense ids: stretches of time now complete.
+    /// Stretches of time now complete.
     pub complete_spans: Vec<Span>,
+    /// Stretches of time that the venue does not have, with the reason. They never replace complete ones.
+    pub unavailable: Vec<(Span, String)>,
+}
+
+impl TradesChange {
+    /// A change that does nothing yet.
+    pub fn new(symbol: SymbolId) -> TradesChange {
+        TradesChange {
+            symbol,
+            trades: Vec::new(),
+            complete_ids: Vec::new(),
+            complete_spans: Vec::new(),
+            unavailable: Vec::new(),
+        }
+    }
 }
 
 /// What is proven complete of a symbol's trades: the ledger of [`TradesChange`] as it stands.
@@ -79,8 +99,21 @@ pub struct TradesChange {
 pub struct TradeCoverage {
     /// Id ranges `[from, to]` (inclusive), sorted, never touching.
     pub ids: Vec<(u64, u64)>,
-    /// Stretches of time, for venues without dense ids.
+    /// Stretches of time.
     pub spans: SpanSet,
+    /// Stretches of time that the venue does not have, oldest first, with the reason.
+    pub unavailable: Vec<(Span, String)>,
+}
+
+/// The ticker of a symbol as read just now: it takes the place of the one before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TickerChange {
+    /// The symbol.
+    pub symbol: SymbolId,
+    /// What the venue printed.
+    pub ticker: Ticker,
+    /// When it was asked, in our clock: its time where the venue prints none.
+    pub observed_at: DateTime<Utc>,
 }
 
 /// One transaction.
@@ -90,6 +123,16 @@ pub struct WriteBatch {
     pub series: Vec<SeriesChange>,
     /// Changes of trades, each symbol at most once.
     pub trades: Vec<TradesChange>,
+    /// Tickers; the last of a symbol stays.
+    pub tickers: Vec<TickerChange>,
+}
+
+impl WriteBatch {
+    /// How much there is to write, in rows.
+    pub fn rows(&self) -> usize {
+        self.series.iter().map(SeriesChange::rows).sum::<usize>()
+            + self.trades.iter().map(|change| change.trades.len()).sum::<usize>()
+    }
 }
 
 /// A final value that changed.
@@ -328,8 +371,26 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// Trades of a symbol inside `span`, in order of time and id.
     async fn trades(&self, symbol: SymbolId, span: Span) -> Result<Vec<Trade>, StoreError>;
 
+    /// At most `limit` trades inside `span`, in the same order, those after `after` where it is given.
+    async fn trades_page(
+        &self,
+        symbol: SymbolId,
+        span: Span,
+        after: Option<&Trade>,
+        limit: u32,
+    ) -> Result<Vec<Trade>, StoreError>;
+
+    /// The trade inside `span` that has `newer` others after it, in the same order.
+    async fn trade_from_end(&self, symbol: SymbolId, span: Span, newer: u64) -> Result<Option<Trade>, StoreError>;
+
+    /// The stored trade that a numeric id belongs to: its own, or that of an aggregated one.
+    async fn trade(&self, symbol: SymbolId, id: u64) -> Result<Option<Trade>, StoreError>;
+
     /// What is proven complete of a symbol's trades.
     async fn trade_coverage(&self, symbol: SymbolId) -> Result<TradeCoverage, StoreError>;
+
+    /// The newest ticker of every symbol that has one, removed symbols left out; by exchange and symbol.
+    async fn tickers(&self) -> Result<Vec<TickerRow>, StoreError>;
 
     // --- status and commands ----------------------------------------------------------------
 

@@ -3,6 +3,11 @@
 //! A stored row is replaced by an equal or stronger source only; at equal strength by one observed
 //! at the same time or later (so that of two answers read in one instant the last one stays).
 //! Where a symbol's candles are built from trades, verified trades rank highest.
+//!
+//! An imported row has the strength of the source that was declared for it, and of rows of one
+//! source it is the weakest: what was declared never replaces what was observed, and gives way to it
+//! however late that comes. Nor do the two lend each other details, so that every value of a row
+//! is from where the row says.
 
 use super::{CandleSource, StoredCandle};
 use crate::market::{Candle, FinalCandle, Rule, Source};
@@ -29,6 +34,9 @@ pub fn judge(stored: &StoredCandle, new: &FinalCandle, built_from: CandleSource)
     if !stored.candle.agrees_with(&new.candle) {
         return if prevails { Verdict::Revised } else { Verdict::Outranked };
     }
+    if (stored.rule == Rule::Imported) != (new.rule == Rule::Imported) {
+        return if prevails { Verdict::Confirmed(*new) } else { Verdict::Unchanged };
+    }
     let (known, fresh) = if prevails { (&stored.candle, &new.candle) } else { (&new.candle, &stored.candle) };
     let candle = Candle {
         quote_volume: fresh.quote_volume.or(known.quote_volume),
@@ -54,9 +62,10 @@ fn details(candle: &Candle) -> (Option<f64>, Option<u64>, Option<f64>) {
     (candle.quote_volume, candle.trades, candle.vwap)
 }
 
-fn strength(source: Source, rule: Rule, built_from: CandleSource) -> u8 {
+/// Of the source, and among equals whether it was observed.
+fn strength(source: Source, rule: Rule, built_from: CandleSource) -> (u8, bool) {
     match (source, rule, built_from) {
-        (Source::Trades, Rule::Trades, CandleSource::Trades) => u8::MAX,
-        _ => source as u8,
+        (Source::Trades, Rule::Trades, CandleSource::Trades) => (u8::MAX, true),
+        _ => (source as u8, rule != Rule::Imported),
     }
 }

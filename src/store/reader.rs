@@ -165,12 +165,7 @@ impl Reader {
     /// # Errors
     /// [`ReadError::UnknownExchange`] and [`ReadError::UnknownSymbol`] with what is kept instead.
     pub async fn find(&self, exchange: &str, symbol: &str) -> Result<SymbolRow, ReadError> {
-        let rows = self.store.symbols().await?;
-        if !rows.iter().any(|row| row.exchange == exchange) {
-            let nearest = nearest(exchange, rows.iter().map(|row| row.exchange.as_str()));
-            return Err(ReadError::UnknownExchange { exchange: exchange.to_owned(), nearest });
-        }
-        let mut of_exchange = rows.into_iter().filter(|row| row.exchange == exchange).collect::<Vec<_>>();
+        let mut of_exchange = self.find_all(exchange).await?;
         match of_exchange.iter().position(|row| row.symbol.as_str() == symbol) {
             Some(index) => Ok(of_exchange.swap_remove(index)),
             None => Err(ReadError::UnknownSymbol {
@@ -179,6 +174,19 @@ impl Reader {
                 nearest: nearest(symbol, of_exchange.iter().map(|row| row.symbol.as_str())),
             }),
         }
+    }
+
+    /// The rows of all symbols of an exchange that are kept; at least one.
+    ///
+    /// # Errors
+    /// [`ReadError::UnknownExchange`] with what is kept instead.
+    pub async fn find_all(&self, exchange: &str) -> Result<Vec<SymbolRow>, ReadError> {
+        let rows = self.store.symbols().await?;
+        if !rows.iter().any(|row| row.exchange == exchange) {
+            let nearest = nearest(exchange, rows.iter().map(|row| row.exchange.as_str()));
+            return Err(ReadError::UnknownExchange { exchange: exchange.to_owned(), nearest });
+        }
+        Ok(rows.into_iter().filter(|row| row.exchange == exchange).collect())
     }
 
     /// The series to read: the timeframe itself, or the coarsest one that nests in it. One that a

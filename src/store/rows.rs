@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{SeriesId, SymbolId};
-use crate::market::{Anchors, Candle, Rule, Session, Source, Symbol, Timeframe, WeekStart};
+use crate::market::{Anchors, Candle, Rule, Session, Source, Symbol, Ticker, Timeframe, WeekStart};
 
 /// How an exchange's symbols are kept live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -197,6 +197,19 @@ impl AnchorsRow {
     }
 }
 
+/// A row of `tickers`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TickerRow {
+    /// Exchange id.
+    pub exchange: String,
+    /// Unified name.
+    pub symbol: Symbol,
+    /// The ticker; its time is the venue's, or ours where the venue prints none.
+    pub ticker: Ticker,
+    /// When it was written.
+    pub updated_at: DateTime<Utc>,
+}
+
 /// A row of `process_status`: what operators see of one component.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatusRow {
@@ -208,7 +221,7 @@ pub struct StatusRow {
     pub symbol: Option<String>,
     /// `starting`, `running`, `processing`, `idle`, `error`, `stopped`.
     pub status: String,
-    /// `live_websocket`, `live_rest_polling`, `historic`, `live_trade`.
+    /// `live_websocket`, `live_rest_polling`, `historic`, `live_trade`, `ticker`.
     pub mode: Option<String>,
     /// `backfilling`, `live`, `paused`, `quarantined`, `rejected`, `waiting`.
     pub phase: String,

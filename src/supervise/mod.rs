@@ -7,5 +7,6 @@
 pub mod children;
 pub mod exit;
 pub mod family;
+pub mod jitter;
 pub mod policy;
 pub mod slot;

@@ -178,6 +178,26 @@ fn actix_stays_with_the_actors() {
 }
 
 #[test]
+fn chance_is_drawn_from_the_seed_that_is_handed_down() {
+    let mut violations = Vec::new();
+    let mut seen = 0;
+    for source in sources() {
+        for at in words(&source.code, "rand") {
+            seen += 1;
+            let Some(path) = source.code[at + "rand".len()..].strip_prefix("::") else { continue };
+            let is_global = heads(path).iter().any(|name| ["random", "random_range", "rng"].contains(name));
+            // Where a seed is chosen that nobody gave.
+            if is_global && source.path != "collector.rs" {
+                let line = line_of(&source.code, at);
+                violations.push(format!("src/{}:{line}: draws from a generator that no seed repeats", source.path));
+            }
+        }
+    }
+    assert!(seen > 2, "only {seen} uses were found: the scan is broken");
+    fail_with(violations);
+}
+
+#[test]
 fn no_exchange_is_known_by_name_outside_its_folder() {
     let mut violations = Vec::new();
     for source in sources().iter().filter(|source| source.room() != "sim") {

@@ -1,5 +1,8 @@
 //! The program as its users meet it: the real binary in a folder of its own, its output and exit codes.
 
+mod import;
 mod place;
 mod reading;
 mod settings;
+mod tickers;
+mod trades;

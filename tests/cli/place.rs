@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use candlewick::store::{self, Access, Store};
@@ -17,6 +17,11 @@ pub struct Ran {
 }
 
 impl Ran {
+    fn of(Output { status, stdout, stderr }: Output) -> Ran {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ran { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) }
+    }
+
     /// The lines of stdout.
     pub fn lines(&self) -> Vec<&str> {
         self.stdout.lines().collect()
@@ -48,21 +53,28 @@ impl Place {
         std::fs::write(path, content).unwrap();
     }
 
+    /// Runs the program in this folder with a text on its standard input.
+    pub fn run_on(&self, line: &str, input: &str) -> Ran {
+        use std::io::Write;
+        let mut child =
+            self.command(line).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        Ran::of(child.wait_with_output().unwrap())
+    }
+
     /// Runs the program in this folder; words of the command line are separated by white space.
     pub fn run(&self, line: &str) -> Ran {
         self.run_with(line, &[])
     }
 
     pub fn run_with(&self, line: &str, variables: &[(&str, &str)]) -> Ran {
-        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_candlewick"))
-            .args(line.split_whitespace())
-            .current_dir(self.0.path())
-            .env_remove("CANDLEWICK_DATABASE")
-            .envs(variables.iter().copied())
-            .output()
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ran { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) }
+        Ran::of(self.command(line).envs(variables.iter().copied()).output().unwrap())
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_candlewick"));
+        command.args(line.split_whitespace()).current_dir(self.0.path()).env_remove("CANDLEWICK_DATABASE");
+        command
     }
 
     /// Works on the folder's `candlewick.db` from outside the program.

@@ -48,7 +48,7 @@ async fn want(store: &dyn Store, from: DateTime<Utc>) -> SeriesChange {
 }
 
 async fn write(store: &dyn Store, change: SeriesChange) {
-    store.write(&WriteBatch { series: vec![change], trades: vec![] }).await.unwrap();
+    store.write(&WriteBatch { series: vec![change], ..WriteBatch::default() }).await.unwrap();
 }
 
 /// Ten minutes of kraken BTC/USD: 0-3 held, 4 missing after two reads, 5-8 held, 9 not at the venue,

@@ -53,6 +53,6 @@ fn one(dice: &mut StdRng, lasting: Duration) -> Fault {
         }
         _ => None,
     };
-    let exchange = dice.random_bool(0.8).then(|| *Venue::ALL.choose(dice).expect("not empty"));
+    let exchange = dice.random_bool(0.8).then(|| *Venue::all().choose(dice).expect("not empty"));
     Fault { exchange, symbol, after: seconds(dice, 0, latest), lasting: Some(span), probability, count: None, kind }
 }

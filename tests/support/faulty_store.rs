@@ -1,4 +1,4 @@
-//! A store that misbehaves by script and remembers what was asked of it.
+//! A store that misbehaves by script, remembers what was asked of it, and answers at once.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -8,12 +8,12 @@ use candlewick::clock::Clock;
 use candlewick::market::{Candle, Span, Symbol, Timeframe, Trade};
 use candlewick::store::{
     AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, LedgerEntry, NewSymbol, SeriesId, SeriesOutcome,
-    SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow, SymbolState,
+    SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow, SymbolState, TickerRow,
     TradeCoverage, WriteBatch,
 };
 use chrono::{DateTime, Utc};
 
-use super::Deed;
+use super::{Deed, at_once};
 
 /// What a script is shown before the real store is asked.
 pub enum StoreCall<'a> {
@@ -78,100 +78,122 @@ impl Store for FaultyStore {
     }
 
     async fn lock_collector(&self, holder: &str) -> Result<Box<dyn CollectorLock>, StoreError> {
-        self.inner.lock_collector(holder).await
+        at_once(self.inner.lock_collector(holder))
     }
 
     async fn settings_version(&self) -> Result<i64, StoreError> {
-        self.inner.settings_version().await
+        at_once(self.inner.settings_version())
     }
 
     async fn exchanges(&self) -> Result<Vec<ExchangeRow>, StoreError> {
-        self.inner.exchanges().await
+        at_once(self.inner.exchanges())
     }
 
     async fn put_exchange(&self, row: &ExchangeRow) -> Result<(), StoreError> {
-        self.inner.put_exchange(row).await
+        at_once(self.inner.put_exchange(row))
     }
 
     async fn set_blocked_until(&self, exchange: &str, until: Option<DateTime<Utc>>) -> Result<(), StoreError> {
-        self.inner.set_blocked_until(exchange, until).await
+        at_once(self.inner.set_blocked_until(exchange, until))
     }
 
     async fn symbols(&self) -> Result<Vec<SymbolRow>, StoreError> {
-        self.inner.symbols().await
+        at_once(self.inner.symbols())
     }
 
     async fn add_symbol(&self, new: &NewSymbol) -> Result<SymbolChange, StoreError> {
-        self.inner.add_symbol(new).await
+        at_once(self.inner.add_symbol(new))
     }
 
     async fn remove_symbol(&self, exchange: &str, symbol: &Symbol) -> Result<bool, StoreError> {
-        self.inner.remove_symbol(exchange, symbol).await
+        at_once(self.inner.remove_symbol(exchange, symbol))
     }
 
     async fn set_symbol_state(&self, exchange: &str, symbol: &Symbol, state: &SymbolState) -> Result<bool, StoreError> {
-        self.inner.set_symbol_state(exchange, symbol, state).await
+        at_once(self.inner.set_symbol_state(exchange, symbol, state))
     }
 
     async fn set_anchors(&self, symbol: SymbolId, anchors: &AnchorsRow) -> Result<(), StoreError> {
-        self.inner.set_anchors(symbol, anchors).await
+        at_once(self.inner.set_anchors(symbol, anchors))
     }
 
     async fn open_series(&self, symbol: SymbolId, timeframe: Timeframe) -> Result<SeriesRow, StoreError> {
         self.obey(StoreCall::OpenSeries(symbol)).await?;
-        self.inner.open_series(symbol, timeframe).await
+        at_once(self.inner.open_series(symbol, timeframe))
     }
 
     async fn series_of(&self, symbol: SymbolId) -> Result<Vec<SeriesRow>, StoreError> {
-        self.inner.series_of(symbol).await
+        at_once(self.inner.series_of(symbol))
     }
 
     async fn ledger(&self, series: SeriesId) -> Result<Vec<LedgerEntry>, StoreError> {
         self.obey(StoreCall::Ledger(series)).await?;
-        self.inner.ledger(series).await
+        at_once(self.inner.ledger(series))
     }
 
     async fn write(&self, batch: &WriteBatch) -> Result<Vec<SeriesOutcome>, StoreError> {
         self.obey(StoreCall::Write(batch)).await?;
-        self.inner.write(batch).await
+        at_once(self.inner.write(batch))
     }
 
     async fn candles(&self, series: SeriesId, query: CandleQuery) -> Result<Vec<StoredCandle>, StoreError> {
         self.obey(StoreCall::Candles(series)).await?;
-        self.inner.candles(series, query).await
+        at_once(self.inner.candles(series, query))
     }
 
     async fn forming(&self, series: SeriesId) -> Result<Option<Candle>, StoreError> {
-        self.inner.forming(series).await
+        at_once(self.inner.forming(series))
     }
 
     async fn revisions(&self, series: SeriesId, span: Span) -> Result<Vec<StoredCandle>, StoreError> {
-        self.inner.revisions(series, span).await
+        at_once(self.inner.revisions(series, span))
     }
 
     async fn trades(&self, symbol: SymbolId, span: Span) -> Result<Vec<Trade>, StoreError> {
-        self.inner.trades(symbol, span).await
+        at_once(self.inner.trades(symbol, span))
+    }
+
+    async fn trades_page(
+        &self,
+        symbol: SymbolId,
+        span: Span,
+        after: Option<&Trade>,
+        limit: u32,
+    ) -> Result<Vec<Trade>, StoreError> {
+        self.inner.trades_page(symbol, span, after, limit).await
+    }
+
+    async fn trade(&self, symbol: SymbolId, id: u64) -> Result<Option<Trade>, StoreError> {
+        self.inner.trade(symbol, id).await
+    }
+
+    async fn trade_from_end(&self, symbol: SymbolId, span: Span, newer: u64) -> Result<Option<Trade>, StoreError> {
+        self.inner.trade_from_end(symbol, span, newer).await
     }
 
     async fn trade_coverage(&self, symbol: SymbolId) -> Result<TradeCoverage, StoreError> {
-        self.inner.trade_coverage(symbol).await
+        at_once(self.inner.trade_coverage(symbol))
+    }
+
+    async fn tickers(&self) -> Result<Vec<TickerRow>, StoreError> {
+        self.inner.tickers().await
     }
 
     async fn put_statuses(&self, rows: &[StatusRow]) -> Result<(), StoreError> {
         self.statuses.lock().unwrap().push((self.clock.now(), rows.to_vec()));
         self.obey(StoreCall::PutStatuses(rows)).await?;
-        self.inner.put_statuses(rows).await
+        at_once(self.inner.put_statuses(rows))
     }
 
     async fn remove_statuses(&self, components: &[String]) -> Result<(), StoreError> {
-        self.inner.remove_statuses(components).await
+        at_once(self.inner.remove_statuses(components))
     }
 
     async fn statuses(&self) -> Result<Vec<StatusRow>, StoreError> {
-        self.inner.statuses().await
+        at_once(self.inner.statuses())
     }
 
     async fn record_command(&self, row: &CommandRow) -> Result<bool, StoreError> {
-        self.inner.record_command(row).await
+        at_once(self.inner.record_command(row))
     }
 }

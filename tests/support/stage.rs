@@ -3,15 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use candlewick::clock::Clock;
 use candlewick::collector::{Collector, CollectorHandle};
 use candlewick::config::Config;
-use candlewick::market::{Candle, Grid, Span, Symbol, Timeframe};
+use candlewick::market::{Candle, Grid, Side, Span, Symbol, Timeframe};
 use candlewick::sim::{Fault, SimConfig, SimRequest, Simulator};
 use candlewick::status::{ComponentStatus, Mode, Phase};
 use candlewick::store::{
@@ -19,6 +17,7 @@ use candlewick::store::{
     Store, StoredCandle,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
 use super::faulty_store::FaultyStore;
@@ -34,6 +33,9 @@ pub fn in_virtual_time<F: Future<Output = ()>>(test: F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, test);
 }
+
+/// Decides the jitter of restarts.
+const SEED: u64 = 1;
 
 /// Friday, New York is trading, twenty seconds into a minute.
 pub fn start() -> DateTime<Utc> {
@@ -114,6 +116,49 @@ impl Stage {
         self.store.add_symbol(&new).await.unwrap();
     }
 
+    /// Adds a symbol whose trades are collected, with candles of the venue or of its trades.
+    pub async fn want_trades(
+        &self,
+        exchange: &str,
+        name: &str,
+        timeframes: &[Timeframe],
+        candle_source: CandleSource,
+        back: TimeDelta,
+    ) {
+        let new = NewSymbol {
+            exchange: exchange.to_owned(),
+            symbol: symbol(name),
+            timeframes: timeframes.to_vec(),
+            backfill_from: self.clock.now() - back,
+            collect_trades: true,
+            candle_source,
+            only_ticker: false,
+        };
+        self.store.add_symbol(&new).await.unwrap();
+    }
+
+    /// Wants the ticker of a symbol and nothing else.
+    pub async fn want_ticker(&self, exchange: &str, name: &str) {
+        let new = NewSymbol {
+            exchange: exchange.to_owned(),
+            symbol: symbol(name),
+            timeframes: Vec::new(),
+            backfill_from: self.clock.now(),
+            collect_trades: false,
+            candle_source: CandleSource::Venue,
+            only_ticker: true,
+        };
+        self.store.add_symbol(&new).await.unwrap();
+    }
+
+    /// Runs a statement on the database, as somebody with another tool would.
+    pub fn sql(&self, statement: &str) {
+        use diesel::connection::SimpleConnection;
+        use diesel::{Connection, SqliteConnection};
+        let mut connection = SqliteConnection::establish(self.url.trim_start_matches("sqlite://")).unwrap();
+        connection.batch_execute(statement).unwrap();
+    }
+
     /// Sets the mode of an exchange in the tables.
     pub async fn set_mode(&self, exchange: &str, mode: ExchangeMode) {
         let rows = self.store.exchanges().await.unwrap();
@@ -132,6 +177,7 @@ impl Stage {
             .config(self.config.clone())
             .store(self.store.clone())
             .clock(self.clock.clone())
+            .seed(SEED)
             .transport(self.transport.clone())
             .simulator("http://sim")
             .start()
@@ -263,19 +309,7 @@ impl Stage {
 
     /// What the venue says in the end about buckets that open in `span`.
     pub fn truth(&self, exchange: &str, name: &str, timeframe: Timeframe, span: Span) -> Vec<Candle> {
-        let (from, to) = (span.from.timestamp_millis(), span.to.timestamp_millis());
-        let target =
-            format!("/truth/candles?exchange={exchange}&symbol={name}&timeframe={timeframe}&from={from}&to={to}");
-        let reply = self.simulator.http(&SimRequest {
-            method: "GET".to_owned(),
-            target,
-            headers: Vec::new(),
-            body: Bytes::new(),
-            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        });
-        assert_eq!(reply.status, 200, "{:?}", reply.body);
-        let rows: Vec<TrueRow<'_>> = serde_json::from_slice(&reply.body).unwrap();
-        rows.iter().map(TrueRow::candle).collect()
+        true_candles(&self.simulator, exchange, name, timeframe, span)
     }
 
     // --- what must hold ---------------------------------------------------------------------
@@ -307,6 +341,36 @@ impl Stage {
         }
     }
 
+    /// Every trade of the venue from the wanted start to `until` is stored once, and the ledger says
+    /// so. Returns how many there are.
+    pub async fn assert_trades(&self, exchange: &str, name: &str, until: DateTime<Utc>) -> usize {
+        let what = format!("{exchange}:{name}");
+        let symbols = self.store.symbols().await.unwrap();
+        let row = symbols.iter().find(|row| row.exchange == exchange && row.symbol.as_str() == name).unwrap();
+        let span = Span::new(row.backfill_from, until);
+        let coverage = self.store.trade_coverage(row.id).await.unwrap();
+        assert!(coverage.spans.covers(span), "{what} lacks trades in {span}: {coverage:?}");
+        let truth = true_trades(&self.simulator, exchange, name, span);
+        let stored = self.store.trades(row.id, span).await.unwrap();
+        let mut truth = truth.iter();
+        for trade in &stored {
+            // An aggregated trade stands for several.
+            let parts: Vec<_> = truth.by_ref().take(trade.count() as usize).collect();
+            let ids = (parts.first().map(|part| part.id.as_str()), parts.last().map(|part| part.id.as_str()));
+            let own = (trade.id.to_string(), trade.last_id.to_string());
+            assert_eq!(ids, (Some(own.0.as_str()), Some(own.1.as_str())), "{what}");
+            let amount: Decimal = parts.iter().map(|part| number(part.amount)).sum();
+            assert_eq!(amount, trade.amount, "{what}: {trade:?}");
+            assert!(parts.iter().all(|part| number(part.price) == trade.price), "{what}: {trade:?}");
+            assert!(parts.iter().all(|part| Some(part.side.as_str()) == trade.side.map(Side::as_str)), "{what}");
+            let near = |part: &&TrueTrade<'_>| (part.time - trade.time).abs() < TimeDelta::milliseconds(1);
+            assert!(parts.iter().all(near), "{what}: {trade:?}");
+        }
+        let lacking: Vec<_> = truth.map(|trade| (&trade.id, trade.time)).take(3).collect();
+        assert_eq!(lacking, [], "{what} lacks the newest trades; {:?}", stored.last());
+        stored.len()
+    }
+
     /// [`Stage::assert_complete`] for one-minute candles up to the newest bucket that closed at
     /// least `ago` before now.
     pub async fn assert_minutes(&self, exchange: &str, name: &str, ago: Duration) {
@@ -331,6 +395,22 @@ impl Stage {
         let late: Vec<_> = lateness.into_iter().filter(|(_, late)| *late > limit).collect();
         assert_eq!(late, [], "{exchange}:{name}");
     }
+}
+
+/// What a simulated venue says in the end about buckets that open in `span`.
+pub fn true_candles(
+    simulator: &Simulator,
+    exchange: &str,
+    name: &str,
+    timeframe: Timeframe,
+    span: Span,
+) -> Vec<Candle> {
+    let (from, to) = (span.from.timestamp_millis(), span.to.timestamp_millis());
+    let target = format!("/truth/candles?exchange={exchange}&symbol={name}&timeframe={timeframe}&from={from}&to={to}");
+    let reply = simulator.http(&SimRequest::get(target));
+    assert_eq!(reply.status, 200, "{:?}", reply.body);
+    let rows: Vec<TrueRow<'_>> = serde_json::from_slice(&reply.body).unwrap();
+    rows.iter().map(TrueRow::candle).collect()
 }
 
 /// A row of the simulator's truth. Numbers are read as text, because `serde_json` rounds some of them wrongly.
@@ -365,6 +445,32 @@ impl TrueRow<'_> {
             vwap: None,
         }
     }
+}
+
+/// A trade of the simulator's truth.
+#[derive(serde::Deserialize)]
+pub struct TrueTrade<'a> {
+    pub id: String,
+    pub time: DateTime<Utc>,
+    #[serde(borrow)]
+    pub price: &'a RawValue,
+    #[serde(borrow)]
+    pub amount: &'a RawValue,
+    pub side: String,
+}
+
+fn number(value: &RawValue) -> Decimal {
+    value.get().parse().unwrap()
+}
+
+/// What a simulated venue has traded in `span`.
+pub fn true_trades(simulator: &Simulator, exchange: &str, name: &str, span: Span) -> Vec<TrueTrade<'static>> {
+    let (from, to) = (span.from.timestamp_millis(), span.to.timestamp_millis());
+    let target = format!("/truth/trades?exchange={exchange}&symbol={name}&from={from}&to={to}");
+    let reply = simulator.http(&SimRequest::get(target));
+    assert_eq!(reply.status, 200, "{:?}", reply.body);
+    // The few megabytes of a test live as long as it does.
+    serde_json::from_slice(reply.body.to_vec().leak()).unwrap()
 }
 
 /// The missing stretches of a ledger.

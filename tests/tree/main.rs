@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod imports;
 mod modes;
 mod ordered_stop;
 mod outages;
@@ -11,3 +12,5 @@ mod reports;
 mod settings;
 mod silence;
 mod supervision;
+mod tickers;
+mod trades;

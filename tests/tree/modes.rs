@@ -111,7 +111,7 @@ async fn rides_out(venue: Venue, name: &str, kind: FaultKind, lasting: Duration,
 #[test]
 fn a_dropped_connection_is_handed_over_without_a_hole() {
     in_virtual_time(async {
-        for (venue, name) in [(Venue::Kraken, "BTC/USD"), (Venue::Binance, "BTC/USDT")] {
+        for (venue, name) in [(Venue::KRAKEN, "BTC/USD"), (Venue::BINANCE, "BTC/USDT")] {
             let kind = FaultKind::Drop { every: None };
             let stage = rides_out(venue, name, kind, seconds(1), TimeDelta::seconds(6)).await;
             assert_eq!(stage.sockets_opened(venue.as_str()), 3);
@@ -122,7 +122,7 @@ fn a_dropped_connection_is_handed_over_without_a_hole() {
 #[test]
 fn a_connection_that_drops_every_few_seconds_loses_nothing() {
     in_virtual_time(async {
-        for (venue, name) in [(Venue::Kraken, "BTC/USD"), (Venue::Binance, "BTC/USDT")] {
+        for (venue, name) in [(Venue::KRAKEN, "BTC/USD"), (Venue::BINANCE, "BTC/USDT")] {
             let kind = FaultKind::Drop { every: Some(seconds(7)) };
             rides_out(venue, name, kind, minutes(5), TimeDelta::seconds(6)).await;
         }
@@ -141,7 +141,7 @@ fn a_lost_stream_is_polled_within_a_second_while_it_cannot_be_opened_again() {
             Contact::Connect(_) => Deed::Fail,
             Contact::Http(_) => Deed::Proceed,
         });
-        stage.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::Kraken).times(1));
+        stage.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::KRAKEN).times(1));
         stage.until("polling", seconds(1), |stage| both(stage) == [false, false]).await;
         stage.pass(minutes(5)).await;
         assert_eq!(both(&stage), [false, false]);
@@ -163,8 +163,8 @@ fn a_lost_stream_is_polled_within_a_second_while_it_cannot_be_opened_again() {
 fn a_half_open_connection_is_found_by_its_silence() {
     in_virtual_time(async {
         // Nothing can be read while the whole venue is mute: what closed meanwhile is late, not lost.
-        rides_out(Venue::Kraken, "BTC/USD", FaultKind::HalfOpen, seconds(45), TimeDelta::seconds(60)).await;
-        rides_out(Venue::Binance, "BTC/USDT", FaultKind::HalfOpen, seconds(100), TimeDelta::seconds(120)).await;
+        rides_out(Venue::KRAKEN, "BTC/USD", FaultKind::HalfOpen, seconds(45), TimeDelta::seconds(60)).await;
+        rides_out(Venue::BINANCE, "BTC/USDT", FaultKind::HalfOpen, seconds(100), TimeDelta::seconds(120)).await;
     });
 }
 
@@ -177,7 +177,7 @@ fn connections_that_live_for_twenty_seconds_lose_nothing() {
         let began = stage.now();
         stage.inject(
             Fault::new(FaultKind::Lifetime { lifetime: seconds(20) })
-                .on(Venue::Binance)
+                .on(Venue::BINANCE)
                 .between(Duration::ZERO, minutes(6)),
         );
         stage.pass(minutes(10)).await;

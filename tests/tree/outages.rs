@@ -77,25 +77,25 @@ fn a_venue_is_starting_until_it_was_tried_and_in_error_when_it_cannot_be_reached
 
 #[test]
 fn ten_minutes_of_server_errors_quarantine_nobody_and_heal() {
-    in_virtual_time(lives_through(Venue::Kraken, FaultKind::Http5xx { status: 502 }));
-    in_virtual_time(lives_through(Venue::Binance, FaultKind::Http5xx { status: 503 }));
+    in_virtual_time(lives_through(Venue::KRAKEN, FaultKind::Http5xx { status: 502 }));
+    in_virtual_time(lives_through(Venue::BINANCE, FaultKind::Http5xx { status: 503 }));
 }
 
 #[test]
 fn ten_minutes_of_web_pages_instead_of_data_quarantine_nobody_and_heal() {
-    in_virtual_time(lives_through(Venue::Binance, FaultKind::Html));
-    in_virtual_time(lives_through(Venue::Kraken, FaultKind::Html));
+    in_virtual_time(lives_through(Venue::BINANCE, FaultKind::Html));
+    in_virtual_time(lives_through(Venue::KRAKEN, FaultKind::Html));
 }
 
 #[test]
 fn ten_minutes_of_refused_connections_quarantine_nobody_and_heal() {
-    in_virtual_time(lives_through(Venue::Kraken, FaultKind::Refuse));
-    in_virtual_time(lives_through(Venue::Yahoo, FaultKind::Refuse));
+    in_virtual_time(lives_through(Venue::KRAKEN, FaultKind::Refuse));
+    in_virtual_time(lives_through(Venue::YAHOO, FaultKind::Refuse));
 }
 
 #[test]
 fn ten_minutes_of_maintenance_quarantine_nobody_and_heal() {
-    in_virtual_time(lives_through(Venue::Kraken, FaultKind::Maintenance));
+    in_virtual_time(lives_through(Venue::KRAKEN, FaultKind::Maintenance));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn one_symbol_that_fails_while_others_succeed_costs_them_nothing() {
         let began = stage.now();
         let bad: candlewick::market::Symbol = "ETH/USDT".parse().unwrap();
         stage
-            .inject(Fault::new(FaultKind::Rubbish).on(Venue::Binance).symbol(bad).between(Duration::ZERO, minutes(30)));
+            .inject(Fault::new(FaultKind::Rubbish).on(Venue::BINANCE).symbol(bad).between(Duration::ZERO, minutes(30)));
         stage.pass(minutes(30)).await;
         for name in ["BTC/USDT", "SOL/USDT"] {
             stage.assert_punctual("binance", name, began, TimeDelta::seconds(9)).await;
@@ -134,7 +134,7 @@ async fn turned_away_once(kind: FaultKind) -> (Stage, TimeDelta) {
     stage.start().await;
     stage.pass(minutes(2)).await;
     let began = stage.now();
-    stage.inject(Fault::new(kind).on(Venue::Binance).times(1));
+    stage.inject(Fault::new(kind).on(Venue::BINANCE).times(1));
     stage.until("a second call", minutes(20), |stage| stage.transport.contacts("binance", began).len() >= 2).await;
     let at: Vec<_> = stage.transport.contacts("binance", began).into_iter().map(|(at, _)| at).collect();
     let wait = at[1] - at[0];
@@ -167,8 +167,8 @@ fn a_ban_is_honoured_by_the_next_collector_on_the_same_database() {
         let mut stage = stage;
         stage.until("streaming", seconds(1), |stage| stage.is_streaming("binance:BTC/USDT")).await;
         stage.pass(minutes(2)).await;
-        stage.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::Binance).times(1));
-        stage.inject(Fault::new(FaultKind::Http418 { retry_after: Some(seconds(900)) }).on(Venue::Binance).times(1));
+        stage.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::BINANCE).times(1));
+        stage.inject(Fault::new(FaultKind::Http418 { retry_after: Some(seconds(900)) }).on(Venue::BINANCE).times(1));
         let banned =
             |stage: &Stage| stage.status("binance").is_some_and(|s| s.message.starts_with("turned away until"));
         stage.until("banned", minutes(2), banned).await;
@@ -198,7 +198,7 @@ fn a_venue_that_turns_away_the_first_call_is_not_called_before_its_time() {
     in_virtual_time(async {
         let mut stage = Stage::new(SimConfig::default()).await;
         stage.want("kraken", "BTC/USD", &[Timeframe::M1], TimeDelta::hours(2)).await;
-        stage.inject(Fault::new(FaultKind::Http429 { retry_after: Some(seconds(120)) }).on(Venue::Kraken).times(1));
+        stage.inject(Fault::new(FaultKind::Http429 { retry_after: Some(seconds(120)) }).on(Venue::KRAKEN).times(1));
         let began = stage.now();
         stage.start().await;
         stage.until("streaming", seconds(130), |stage| stage.is_streaming("kraken:BTC/USD")).await;
@@ -215,8 +215,8 @@ fn a_connect_that_is_turned_away_is_not_tried_before_its_time_while_rest_goes_on
         stage.until("streaming", seconds(1), |stage| stage.is_streaming("kraken:BTC/USD")).await;
         stage.pass(seconds(70)).await;
         let began = stage.now();
-        stage.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::Kraken).times(1));
-        stage.inject(Fault::new(FaultKind::Http429 { retry_after: Some(seconds(200)) }).on(Venue::Kraken).times(1));
+        stage.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::KRAKEN).times(1));
+        stage.inject(Fault::new(FaultKind::Http429 { retry_after: Some(seconds(200)) }).on(Venue::KRAKEN).times(1));
         stage.pass(seconds(190)).await;
         let connects = |stage: &Stage| {
             let contacts = stage.transport.contacts("kraken", began);

@@ -25,7 +25,7 @@ async fn polling(symbols: &[Symbol]) -> Stage {
 
 /// Calls of each symbol over a number of hours, and the limit of lateness.
 async fn one_call_per_candle(count: usize, hours: i64) {
-    let symbols = default_symbols(Venue::Binance, count);
+    let symbols = default_symbols(Venue::BINANCE, count);
     let stage = polling(&symbols).await;
     stage.pass(minutes(5)).await;
     let from = stage.now();
@@ -56,7 +56,7 @@ fn twenty_polled_symbols_make_one_call_per_candle_each() {
 fn seventy_polled_symbols_at_one_call_a_second_share_the_budget() {
     in_virtual_time(async {
         // Kraken allows a call a second: more symbols than seconds of a minute cannot all be polled each minute.
-        let symbols = default_symbols(Venue::Kraken, 70);
+        let symbols = default_symbols(Venue::KRAKEN, 70);
         let mut stage = Stage::new(SimConfig { symbols_per_exchange: 70, ..SimConfig::default() }).await;
         for symbol in &symbols {
             stage.want("kraken", symbol.as_str(), &[Timeframe::M1], TimeDelta::minutes(30)).await;
@@ -80,14 +80,14 @@ fn seventy_polled_symbols_at_one_call_a_second_share_the_budget() {
 #[test]
 fn a_late_bar_is_asked_for_again_and_found() {
     in_virtual_time(async {
-        let symbols = default_symbols(Venue::Binance, 2);
+        let symbols = default_symbols(Venue::BINANCE, 2);
         let stage = polling(&symbols).await;
         stage.pass(minutes(3)).await;
         let from = stage.now();
         let late = symbols[0].clone();
         stage.inject(
             Fault::new(FaultKind::LateBar { delay: seconds(12) })
-                .on(Venue::Binance)
+                .on(Venue::BINANCE)
                 .symbol(late.clone())
                 .between(Duration::ZERO, minutes(10)),
         );
@@ -139,14 +139,14 @@ fn an_unknown_symbol_is_rejected_shown_and_not_asked_for_again() {
 #[test]
 fn a_symbol_that_is_delisted_while_running_is_rejected_and_the_others_go_on() {
     in_virtual_time(async {
-        let symbols = default_symbols(Venue::Binance, 3);
+        let symbols = default_symbols(Venue::BINANCE, 3);
         let stage = polling(&symbols).await;
         stage.pass(minutes(3)).await;
         let from = stage.now();
         let gone = symbols[1].clone();
         let component = format!("binance:{gone}");
         stage.inject(
-            Fault::new(FaultKind::Delist).on(Venue::Binance).symbol(gone.clone()).between(Duration::ZERO, minutes(90)),
+            Fault::new(FaultKind::Delist).on(Venue::BINANCE).symbol(gone.clone()).between(Duration::ZERO, minutes(90)),
         );
         stage.until("rejected", minutes(2), |s| s.status(&component).is_some_and(|s| s.phase == Phase::Rejected)).await;
         let calls = stage.calls("binance", &format!("klines {gone} 1m"));
@@ -169,7 +169,7 @@ fn a_streaming_symbol_that_is_delisted_is_rejected_and_the_others_stream_on() {
         let stage = Stage::with(&[("kraken", "BTC/USD"), ("kraken", "ETH/USD"), ("kraken", "SOL/USD")]).await;
         stage.until("streaming", seconds(1), |stage| stage.is_streaming("kraken:ETH/USD")).await;
         stage.pass(minutes(2)).await;
-        stage.inject(Fault::new(FaultKind::Delist).on(Venue::Kraken).symbol("ETH/USD".parse().unwrap()));
+        stage.inject(Fault::new(FaultKind::Delist).on(Venue::KRAKEN).symbol("ETH/USD".parse().unwrap()));
         let rejected = |s: &Stage| s.status("kraken:ETH/USD").is_some_and(|s| s.phase == Phase::Rejected);
         stage.until("rejected", minutes(70), rejected).await;
         stage.pass(minutes(20)).await;

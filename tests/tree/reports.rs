@@ -41,7 +41,7 @@ fn news_is_written_within_a_second_and_never_more_than_once_a_second() {
             Contact::Connect(_) => Deed::Fail,
             Contact::Http(_) => Deed::Proceed,
         });
-        stage.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::Kraken).times(1));
+        stage.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::KRAKEN).times(1));
         stage.until("polling", seconds(1), |stage| stage.is_polling("kraken:BTC/USD")).await;
         let polling_at = stage.now();
         stage.pass(minutes(5)).await;

@@ -18,7 +18,7 @@ fn a_deaf_symbol_is_found_by_verification_revised_and_polled_while_the_others_st
         let from = stage.now();
         stage.inject(
             Fault::new(FaultKind::Stall)
-                .on(Venue::Kraken)
+                .on(Venue::KRAKEN)
                 .symbol(symbol("ETH/USD"))
                 .between(Duration::ZERO, minutes(14)),
         );
@@ -60,7 +60,7 @@ fn a_quiet_symbol_is_not_taken_for_a_deaf_one() {
 #[test]
 fn a_stream_that_goes_mute_for_all_its_symbols_leaves_no_wrong_candle() {
     in_virtual_time(async {
-        for (venue, names) in [(Venue::Kraken, ["BTC/USD", "ETH/USD"]), (Venue::Binance, ["BTC/USDT", "ETH/USDT"])] {
+        for (venue, names) in [(Venue::KRAKEN, ["BTC/USD", "ETH/USD"]), (Venue::BINANCE, ["BTC/USDT", "ETH/USDT"])] {
             let wanted = names.map(|name| (venue.as_str(), name));
             let stage = Stage::with(&wanted).await;
             let both = |stage: &Stage| names.iter().all(|name| stage.is_streaming(&format!("{venue}:{name}")));

@@ -131,7 +131,7 @@ fn an_exchange_that_panics_is_rebuilt_with_its_whole_family() {
         stage.pass(minutes(5)).await;
         stage.assert_punctual("yahoo", "AAPL", from, TimeDelta::seconds(30)).await;
         let met = panic_once(&stage, |contact| contact.is_at("kraken") && contact.url().contains("OHLC"));
-        stage.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::Kraken).times(1));
+        stage.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::KRAKEN).times(1));
         stage.until("panic", minutes(2), |_| met.load(Ordering::Relaxed) > 0).await;
         stage.until("rebuilt", seconds(5), |s| s.restarts("kraken") == 1 && s.is_streaming("kraken:BTC/USD")).await;
         stage.pass(minutes(3)).await;
@@ -167,7 +167,7 @@ fn a_stream_that_panics_is_opened_again() {
         stage.until("streaming", seconds(1), |stage| stage.is_streaming("kraken:BTC/USD")).await;
         stage.pass(seconds(70)).await;
         let met = panic_once(&stage, |contact| matches!(contact, Contact::Connect(_)));
-        stage.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::Kraken).times(1));
+        stage.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::KRAKEN).times(1));
         stage.until("panic", seconds(2), |_| met.load(Ordering::Relaxed) > 0).await;
         let both = |stage: &Stage| stage.is_streaming("kraken:BTC/USD") && stage.is_streaming(BAD);
         stage.until("streaming", seconds(3), both).await;

@@ -2,6 +2,7 @@
 //! whether its stream works.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use tracing::{info, warn};
@@ -39,7 +40,7 @@ impl ExchangeActor {
         }
         self.gate = Gate::Closed(why);
         self.report();
-        if was_open && let Some(wait) = self.probe.pause(&(), rand::random()) {
+        if was_open && let Some(wait) = self.probe.pause(&(), self.setup.jitter.draw()) {
             ctx.run_later(self.setup.venue.clock.to_wall(wait), |actor, ctx| actor.start_probe(ctx));
         }
     }
@@ -72,10 +73,7 @@ impl ExchangeActor {
         let wants_stream =
             self.setup.row.mode != ExchangeMode::Poll && !self.streams_work && self.blocked(Door::Stream).is_none();
         let capabilities = self.setup.venue.capabilities();
-        let channel = self.wanted.values().flat_map(|row| &row.timeframes).copied().min();
-        let channel = channel.filter(|timeframe| capabilities.timeframe(*timeframe).is_some());
-        let stream_trial =
-            channel.filter(|_| wants_stream && capabilities.candle_stream.is_some()).map(Channel::Candles);
+        let stream_trial = self.stream_trial().filter(|_| wants_stream);
         // One symbol shows that a venue without an instrument list is there; the others are asked for in the queue.
         let mut symbols: Vec<Symbol> = self.wanted.keys().cloned().collect();
         if capabilities.instruments == InstrumentSource::PerSymbol {
@@ -96,6 +94,18 @@ impl ExchangeActor {
         self.probe.started((), generation, probe);
     }
 
+    /// The channel that shows whether the stream works: the finest candles wanted, else trades.
+    fn stream_trial(&self) -> Option<Channel> {
+        let capabilities = self.setup.venue.capabilities();
+        let finest = self.collected().flat_map(|row| &row.timeframes).copied().min();
+        let candles = finest.filter(|timeframe| capabilities.timeframe(*timeframe).is_some());
+        match (candles, capabilities.candle_stream, capabilities.trade_stream) {
+            (Some(timeframe), Some(_), _) => Some(Channel::Candles(timeframe)),
+            (_, _, Some(_)) if self.collected().next().is_some() => Some(Channel::Trades),
+            _ => None,
+        }
+    }
+
     pub(super) fn probed(&mut self, probed: Probed, ctx: &mut Context<Self>) {
         for (symbol, why) in probed.unknown {
             self.unknown(symbol, why);
@@ -106,7 +116,7 @@ impl ExchangeActor {
                 self.stream_trials = 0;
             }
             Some(Err(why)) => {
-                let wait = self.setup.reprobe.wait(self.stream_trials, rand::random());
+                let wait = self.setup.reprobe.wait(self.stream_trials, self.setup.jitter.draw());
                 self.stream_trials = self.stream_trials.saturating_add(1);
                 let at = Some(self.setup.venue.clock.now() + wait).max(self.blocked(Door::Stream)).unwrap_or_default();
                 warn!(exchange = self.setup.venue.id(), why, again_at = %at, "no stream; polling until it is tried again");
@@ -118,6 +128,7 @@ impl ExchangeActor {
         self.described(probed.instruments, ctx);
         self.attach_all(ctx);
         self.describe_rest(ctx);
+        self.read_new_tickers(Duration::from_millis(1), ctx);
     }
 
     /// Asks for the markets that are wanted and not described yet.
@@ -162,7 +173,7 @@ impl Handler<ChildExited<()>> for ExchangeActor {
 
     fn handle(&mut self, message: ChildExited<()>, ctx: &mut Context<Self>) {
         let now = self.setup.venue.clock.now();
-        let Some(decision) = self.probe.exited(&message, now, rand::random()) else { return };
+        let Some(decision) = self.probe.exited(&message, now, self.setup.jitter.draw()) else { return };
         let at = match (&message.exit, decision) {
             // A call may have failed since the probe succeeded.
             (Exit::Finished, _) if self.gate.is_open() => return,

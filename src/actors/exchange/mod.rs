@@ -7,6 +7,7 @@ mod report;
 mod rest;
 mod streams;
 mod symbols;
+mod tickers;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU64;
@@ -18,9 +19,12 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use self::gate::Gate;
-use self::rest::{CandleWork, Rest, Work};
+use self::rest::{CandleWork, Rest, TradeWork, Work};
 use self::streams::Lines;
-use super::messages::{Configure, Door, FetchCandles, FetchError, FetchedPage, Stop, TurnedAway};
+use self::tickers::Tickers;
+use super::messages::{
+    Configure, Door, FetchCandles, FetchError, FetchTrades, FetchedPage, FetchedTrades, Stop, TurnedAway,
+};
 use super::probe::ProbeActor;
 use super::status::StatusActor;
 use super::stream::{StreamActor, StreamKey};
@@ -36,6 +40,7 @@ use crate::store::{ExchangeMode, ExchangeRow, Store, SymbolRow, SymbolState};
 use crate::supervise::children::Children;
 use crate::supervise::exit::{Exit, ExitGuard};
 use crate::supervise::family::Member;
+use crate::supervise::jitter::Jitter;
 use crate::supervise::policy::ReprobePolicy;
 use crate::supervise::slot::Slot;
 
@@ -69,6 +74,10 @@ pub struct ExchangeSetup {
     pub policies: RestartPolicies,
     /// When a stream that was not available is tried again.
     pub reprobe: ReprobePolicy,
+    /// The random part of waits.
+    pub jitter: Jitter,
+    /// How often tickers are read, in our clock.
+    pub ticker_every: Duration,
     /// What the venue counts.
     pub budgets: Arc<Mutex<Budgets>>,
     /// Numbers connections uniquely within the collector.
@@ -91,6 +100,7 @@ pub struct ExchangeActor {
     gate: Gate,
     rest: Rest,
     lines: Lines,
+    tickers: Tickers,
     streams_work: bool,
     stream_trials: u32,
     probe: Children<(), ProbeActor>,
@@ -109,6 +119,7 @@ impl ExchangeActor {
             gate: Gate::Untried,
             rest: Rest::new(),
             lines: Lines::default(),
+            tickers: Tickers::default(),
             streams_work: false,
             stream_trials: 0,
             probe: Children::new(setup.policies.probe),
@@ -193,7 +204,13 @@ impl ExchangeActor {
         if mode_changed {
             self.mode_changed(ctx);
         }
+        self.trim_readings();
         self.report();
+    }
+
+    /// The rows of which more is wanted than the ticker.
+    fn collected(&self) -> impl Iterator<Item = &SymbolRow> {
+        self.wanted.values().filter(|row| !row.only_ticker)
     }
 
     fn mode_changed(&mut self, ctx: &mut Context<Self>) {
@@ -249,7 +266,11 @@ impl Actor for ExchangeActor {
         self.start_probe(ctx);
         let relist = self.setup.venue.clock.to_wall(RELIST_EVERY).max(Duration::from_secs(1));
         ctx.run_interval(relist, |actor, ctx| actor.start_probe(ctx));
-        ctx.run_interval(Duration::from_secs(5), |actor, _| actor.report());
+        self.start_tickers(ctx);
+        ctx.run_interval(Duration::from_secs(5), |actor, _| {
+            actor.report();
+            actor.report_tickers();
+        });
     }
 }
 
@@ -270,6 +291,19 @@ impl Handler<FetchCandles> for ExchangeActor {
         let FetchCandles { instrument, timeframe, call } = message;
         if !self.is_stopping {
             self.ask(Work::Candles(CandleWork { instrument, timeframe, call, reply }), ctx);
+        }
+        Box::pin(async move { page.await.unwrap_or(Err(FetchError::Cancelled)) }.into_actor(self))
+    }
+}
+
+impl Handler<FetchTrades> for ExchangeActor {
+    type Result = ResponseActFuture<Self, Result<FetchedTrades, FetchError>>;
+
+    fn handle(&mut self, message: FetchTrades, ctx: &mut Context<Self>) -> Self::Result {
+        let (reply, page) = oneshot::channel();
+        let FetchTrades { instrument, call } = message;
+        if !self.is_stopping {
+            self.ask(Work::Trades(TradeWork { instrument, call, reply }), ctx);
         }
         Box::pin(async move { page.await.unwrap_or(Err(FetchError::Cancelled)) }.into_actor(self))
     }

@@ -33,7 +33,7 @@ impl ExchangeActor {
 
     /// True when the calls that keep series at the present need longer than the shortest bar.
     pub(super) fn is_stretched(&self) -> bool {
-        let finest = self.wanted.values().flat_map(|row| &row.timeframes).min();
+        let finest = self.collected().flat_map(|row| &row.timeframes).min();
         let (Some(limit), Some(finest)) = (self.setup.venue.capabilities().limits.first(), finest) else {
             return false;
         };

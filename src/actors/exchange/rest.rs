@@ -2,6 +2,7 @@
 //! and are judged when they come back.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
 use super::ExchangeActor;
-use crate::actors::messages::{Blocked, Door, FetchError, FetchedPage, TurnedAway};
+use crate::actors::messages::{Blocked, Door, FetchError, FetchedPage, FetchedTrades, TurnedAway};
 use crate::engine::book::Call;
 use crate::engine::budget::{Priority, Refusal};
 use crate::engine::queue::{Next, RequestQueue};
-use crate::exchange::{Cost, ErrorKind, HttpReply, HttpRequest, Instrument, VenueError};
-use crate::market::{Grid, Symbol, Timeframe};
+use crate::engine::tape::TradeCall;
+use crate::exchange::{Cost, ErrorKind, HttpReply, HttpRequest, Instrument, TradePage, VenueError};
+use crate::market::{Grid, Symbol, Ticker, Timeframe};
 use crate::transport::TransportError;
 
 /// Calls under way at once.
@@ -46,6 +48,27 @@ pub(super) enum Work {
     Describe(Symbol),
     /// Read candles for a SymbolActor.
     Candles(CandleWork),
+    /// Read trades for one.
+    Trades(TradeWork),
+    /// Read tickers.
+    Tickers(HttpRequest),
+}
+
+/// Whom a call serves: they take turns, and when calls of two fail in a row it is the venue's trouble.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Asker {
+    Symbol(Symbol),
+    /// All symbols of which only the ticker is wanted.
+    Tickers,
+}
+
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Asker::Symbol(symbol) => symbol.fmt(f),
+            Asker::Tickers => f.write_str("tickers"),
+        }
+    }
 }
 
 /// A candle read and who waits for it.
@@ -56,30 +79,41 @@ pub(super) struct CandleWork {
     pub reply: oneshot::Sender<Result<FetchedPage, FetchError>>,
 }
 
+/// A read of trades and who waits for it.
+pub(super) struct TradeWork {
+    pub instrument: Arc<Instrument>,
+    pub call: TradeCall,
+    pub reply: oneshot::Sender<Result<FetchedTrades, FetchError>>,
+}
+
 impl Work {
-    fn symbol(&self) -> &Symbol {
+    fn asker(&self) -> Asker {
         match self {
-            Work::Describe(symbol) => symbol,
-            Work::Candles(work) => &work.instrument.symbol,
+            Work::Describe(symbol) => Asker::Symbol(symbol.clone()),
+            Work::Candles(work) => Asker::Symbol(work.instrument.symbol.clone()),
+            Work::Trades(work) => Asker::Symbol(work.instrument.symbol.clone()),
+            Work::Tickers(_) => Asker::Tickers,
         }
     }
 
     /// Tells whoever waits that nothing will come.
     fn fail(self, error: FetchError) {
-        if let Work::Candles(work) = self {
-            // A SymbolActor that ended does not listen any more.
-            let _ = work.reply.send(Err(error));
+        // A SymbolActor that ended does not listen any more.
+        match self {
+            Work::Describe(_) | Work::Tickers(_) => {}
+            Work::Candles(work) => drop(work.reply.send(Err(error))),
+            Work::Trades(work) => drop(work.reply.send(Err(error))),
         }
     }
 }
 
 /// The calls of one exchange.
 pub(super) struct Rest {
-    queue: RequestQueue<Symbol, Job>,
+    queue: RequestQueue<Asker, Job>,
     in_flight: usize,
     successes: u64,
-    /// Symbols whose calls have failed since the last success.
-    failing: BTreeSet<Symbol>,
+    /// Those whose calls have failed since the last success.
+    failing: BTreeSet<Asker>,
     timer: Option<SpawnHandle>,
 }
 
@@ -102,24 +136,32 @@ impl ExchangeActor {
                 (self.setup.venue.dialect.encode_instruments(std::slice::from_ref(symbol)).pop(), Priority::Live)
             }
             Work::Candles(work) => (Some(self.encode(work, work.call)), work.call.priority),
+            Work::Trades(work) => {
+                let request = self.setup.venue.dialect.encode_trades(&work.instrument, &work.call.cursor);
+                (request, work.call.priority)
+            }
+            Work::Tickers(request) => (Some(request.clone()), Priority::Ticker),
         };
-        let Some(request) = request else { return };
+        let Some(request) = request else {
+            return work.fail(FetchError::Venue(VenueError::new(ErrorKind::BadRequest, "no such call")));
+        };
         let job = Job { work, cost: request.cost, priority, failures: 0, holds: 0, successes_then: None };
         self.push(job);
         self.pump(ctx);
     }
 
     fn push(&mut self, job: Job) {
-        self.rest.queue.push(job.priority, job.work.symbol().clone(), job.cost, job);
+        self.rest.queue.push(job.priority, job.work.asker(), job.cost, job);
     }
 
     fn encode(&self, work: &CandleWork, call: Call) -> HttpRequest {
-        self.setup.venue.dialect.encode_candles(&work.instrument, work.timeframe, call.span)
+        let venue = &self.setup.venue;
+        venue.dialect.encode_candles(&work.instrument, work.timeframe, call.span, venue.now())
     }
 
     /// Drops the waiting calls of a symbol that is no longer served.
     pub(super) fn cancel(&mut self, symbol: &Symbol) {
-        for job in self.rest.queue.cancel(symbol) {
+        for job in self.rest.queue.cancel(&Asker::Symbol(symbol.clone())) {
             job.work.fail(FetchError::Cancelled);
         }
     }
@@ -152,6 +194,11 @@ impl ExchangeActor {
         let venue = self.setup.venue.clone();
         let request = match &mut job.work {
             Work::Candles(work) if work.reply.is_closed() => return,
+            Work::Trades(work) if work.reply.is_closed() => return,
+            Work::Trades(work) => match venue.dialect.encode_trades(&work.instrument, &work.call.cursor) {
+                Some(request) => request,
+                None => return,
+            },
             Work::Candles(work) => {
                 if work.call.priority == Priority::Live {
                     // It may have waited: one call brings everything that has closed meanwhile.
@@ -159,12 +206,13 @@ impl ExchangeActor {
                     let closed = grid.last_closed_end(venue.now() - venue.capabilities().settle);
                     work.call.span.to = work.call.span.to.max(closed);
                 }
-                venue.dialect.encode_candles(&work.instrument, work.timeframe, work.call.span)
+                venue.dialect.encode_candles(&work.instrument, work.timeframe, work.call.span, venue.now())
             }
             Work::Describe(symbol) => match venue.dialect.encode_instruments(std::slice::from_ref(symbol)).pop() {
                 Some(request) => request,
                 None => return,
             },
+            Work::Tickers(request) => request.clone(),
         };
         self.rest.in_flight += 1;
         venue.tally.rest_call();
@@ -196,14 +244,22 @@ impl ExchangeActor {
         if let Some(used) = venue.dialect.standing(&reply).used {
             self.with_budget(|_, budget| budget.observe_used(0, used, now));
         }
+        // Venue time at the start of the call: the least of all that is known about it.
+        let dated = reply.date().map_or(venue_then, |date| date + chrono::TimeDelta::seconds(1));
+        let sent_then = venue_then.min(venue.at(sent_at)).min(dated);
         let outcome = match &job.work {
             Work::Describe(symbol) => venue.dialect.decode_instruments(Some(symbol), &reply).map(Outcome::Described),
+            Work::Tickers(call) => venue.dialect.decode_tickers(call, &reply).map(Outcome::Tickers),
             Work::Candles(work) => {
                 venue.dialect.decode_candles(&work.instrument, work.timeframe, work.call.span, &reply).map(|rows| {
-                    // Venue time at the start of the call: the least of all that is known about it.
-                    let dated = reply.date().map_or(venue_then, |date| date + chrono::TimeDelta::seconds(1));
-                    let sent_then = venue_then.min(venue.at(sent_at)).min(dated);
                     Outcome::Page(FetchedPage { call: work.call, rows, sent_at: sent_then, observed_at: sent_at })
+                })
+            }
+            Work::Trades(work) => {
+                venue.dialect.decode_trades(&work.instrument, &work.call.cursor, &reply).map(|page| {
+                    let trades = page.trades.into_iter().map(|trade| work.instrument.in_base(trade)).collect();
+                    let page = TradePage { trades, next: page.next };
+                    Outcome::Trades(FetchedTrades { call: work.call.clone(), page, sent_at: sent_then })
                 })
             }
         };
@@ -215,8 +271,10 @@ impl ExchangeActor {
                 self.venue_works();
                 match (outcome, job.work) {
                     (Outcome::Page(page), Work::Candles(work)) => drop(work.reply.send(Ok(page))),
+                    (Outcome::Trades(page), Work::Trades(work)) => drop(work.reply.send(Ok(page))),
                     (Outcome::Described(found), _) => self.described(found, ctx),
-                    (Outcome::Page(_), Work::Describe(_)) => {}
+                    (Outcome::Tickers(found), _) => self.tickers_read(found, sent_at, ctx),
+                    (Outcome::Page(_) | Outcome::Trades(_), _) => {}
                 }
             }
             Err(error) => self.refused(job, error, ctx),
@@ -230,12 +288,11 @@ impl ExchangeActor {
         }
         match error.kind {
             ErrorKind::Unavailable | ErrorKind::Malformed => self.failed(job, &error.to_string(), ctx),
-            _ => {
-                if let Work::Describe(symbol) = &job.work {
-                    self.unknown(symbol.clone(), error.message.clone());
-                }
-                job.work.fail(FetchError::Venue(error));
-            }
+            _ => match job.work {
+                Work::Describe(symbol) => self.unknown(symbol, error.message),
+                Work::Tickers(_) => self.tickers_failed(error, ctx),
+                work => work.fail(FetchError::Venue(error)),
+            },
         }
     }
 
@@ -262,21 +319,30 @@ impl ExchangeActor {
         self.report();
     }
 
+    /// How many there are whose calls may fail.
+    fn askers(&self) -> usize {
+        let tickers = self.wanted.values().filter(|row| row.only_ticker).count();
+        self.wanted.len() - tickers + tickers.min(1)
+    }
+
     /// The venue did not answer as it should. Whose trouble it is, others show: when calls of two
-    /// symbols fail in a row it is the venue's, which closes the gate. Until then the call waits by
+    /// of them fail in a row it is the venue's, which closes the gate. Until then the call waits by
     /// itself, and when it fails while others succeed it is given up, as its symbol's own trouble.
     fn failed(&mut self, mut job: Job, why: &str, ctx: &mut Context<Self>) {
-        debug!(exchange = self.setup.venue.id(), symbol = %job.work.symbol(), error = why, "call failed");
+        debug!(exchange = self.setup.venue.id(), asker = %job.work.asker(), error = why, "call failed");
         if job.successes_then.is_none_or(|then| then < self.rest.successes) {
             job.failures += 1;
         }
         job.successes_then = Some(self.rest.successes);
         if job.failures > MAX_FAILURES {
             let attempts = job.failures;
-            return job.work.fail(FetchError::Exhausted { attempts, last: why.to_owned() });
+            return match job.work {
+                Work::Tickers(_) => self.tickers_failed(VenueError::new(ErrorKind::Unavailable, why), ctx),
+                work => work.fail(FetchError::Exhausted { attempts, last: why.to_owned() }),
+            };
         }
-        self.rest.failing.insert(job.work.symbol().clone());
-        if self.rest.failing.len() > 1 || self.wanted.len() == 1 || !self.gate.is_open() {
+        self.rest.failing.insert(job.work.asker());
+        if self.rest.failing.len() > 1 || self.askers() == 1 || !self.gate.is_open() {
             self.push(job);
             return self.close_gate(why.to_owned(), ctx);
         }
@@ -292,5 +358,7 @@ impl ExchangeActor {
 /// What a call brought.
 enum Outcome {
     Page(FetchedPage),
+    Trades(FetchedTrades),
+    Tickers(Vec<(String, Ticker)>),
     Described(Vec<Instrument>),
 }

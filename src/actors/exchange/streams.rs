@@ -11,11 +11,11 @@ use tracing::{info, warn};
 use super::ExchangeActor;
 use crate::actors::messages::{Stop, StreamDetached, StreamNews, StreamNotice, Subscribe, Unsubscribe};
 use crate::actors::stream::{StreamActor, StreamKey, StreamSetup};
-use crate::actors::symbol::{SymbolActor, streamed_timeframes};
+use crate::actors::symbol::{SymbolActor, streamed_channels};
 use crate::engine::budget::{Admission, Priority};
 use crate::engine::settle::ConnectionId;
-use crate::exchange::{Channel, Cost};
-use crate::market::{Symbol, Timeframe};
+use crate::exchange::{Channel, Cost, Subscription};
+use crate::market::Symbol;
 use crate::store::ExchangeMode;
 use crate::supervise::exit::{ChildExited, Exit, ExitGuard};
 use crate::supervise::policy::Decision;
@@ -27,7 +27,7 @@ const DEAF_REST: Duration = Duration::from_secs(900);
 #[derive(Debug)]
 pub(super) struct Line {
     connection: ConnectionId,
-    carries: BTreeMap<Symbol, Vec<Timeframe>>,
+    carries: BTreeMap<Symbol, Vec<Channel>>,
 }
 
 impl Line {
@@ -46,9 +46,7 @@ pub(super) struct Lines {
 
 impl ExchangeActor {
     fn may_stream(&self) -> bool {
-        self.streams_work
-            && self.setup.row.mode != ExchangeMode::Poll
-            && self.setup.venue.capabilities().candle_stream.is_some()
+        self.streams_work && self.setup.row.mode != ExchangeMode::Poll && self.setup.venue.capabilities().has_stream()
     }
 
     /// Gives a living symbol its places on connections.
@@ -58,16 +56,17 @@ impl ExchangeActor {
         }
         let (Some(row), Some(instrument)) = (self.wanted.get(symbol), self.instruments.get(symbol)) else { return };
         let limit = self.setup.venue.capabilities().connection.max_subscriptions.max(1);
-        let mut groups: BTreeMap<u32, Vec<Timeframe>> = BTreeMap::new();
-        for timeframe in streamed_timeframes(row, instrument, &self.setup.venue) {
-            let group = self.setup.venue.dialect.connection_group(Channel::Candles(timeframe));
-            groups.entry(group).or_default().push(timeframe);
+        let mut groups: BTreeMap<u32, Vec<Channel>> = BTreeMap::new();
+        for channel in streamed_channels(row, instrument, &self.setup.venue) {
+            let subscription = Subscription { channel, stream_id: instrument.stream_id.clone() };
+            let group = self.setup.venue.dialect.connection_group(&subscription);
+            groups.entry(group).or_default().push(channel);
         }
-        for (group, timeframes) in groups {
+        for (group, channels) in groups {
             let in_group = || self.lines.lines.iter().filter(|((line_group, _), _)| *line_group == group);
             let carrying = in_group().find(|(_, line)| line.carries.contains_key(symbol));
             let place =
-                carrying.or_else(|| in_group().find(|(_, line)| line.subscriptions() + timeframes.len() <= limit));
+                carrying.or_else(|| in_group().find(|(_, line)| line.subscriptions() + channels.len() <= limit));
             let key = match place {
                 Some((key, _)) => *key,
                 None => (group, in_group().map(|((_, number), _)| number + 1).max().unwrap_or(0)),
@@ -78,10 +77,10 @@ impl ExchangeActor {
                 .lines
                 .entry(key)
                 .or_insert_with(|| Line { connection: ConnectionId(0), carries: BTreeMap::new() });
-            line.carries.insert(symbol.clone(), timeframes.clone());
+            line.carries.insert(symbol.clone(), channels.clone());
             if let (Some(stream), Some(receiver)) = (self.streams.addr(&key), self.symbols.addr(symbol)) {
                 let stream_id = instrument.stream_id.clone();
-                stream.do_send(Subscribe { stream_id, symbol: symbol.clone(), timeframes, receiver: receiver.clone() });
+                stream.do_send(Subscribe { stream_id, symbol: symbol.clone(), channels, receiver: receiver.clone() });
             } else if is_new {
                 // Symbols that come in the same moment share the first connect.
                 ctx.run_later(Duration::from_millis(1), move |actor, ctx| actor.connect(key, ctx));
@@ -125,14 +124,17 @@ impl ExchangeActor {
         }
         line.connection = ConnectionId(self.setup.connections.fetch_add(1, Ordering::Relaxed));
         let (connection, carried) = (line.connection, line.carries.clone());
-        let channel = carried.values().flatten().next().map(|timeframe| Channel::Candles(*timeframe));
-        let Some(channel) = channel else { return };
+        let first = carried.iter().find_map(|(symbol, channels)| {
+            let stream_id = self.instruments.get(symbol)?.stream_id.clone();
+            Some(Subscription { channel: *channels.first()?, stream_id })
+        });
+        let Some(first) = first else { return };
         let carries = carried
             .into_iter()
-            .filter_map(|(symbol, timeframes)| {
+            .filter_map(|(symbol, channels)| {
                 let receiver = self.symbols.addr(&symbol)?.clone();
                 let stream_id = self.instruments.get(&symbol)?.stream_id.clone();
-                Some(Subscribe { stream_id, symbol, timeframes, receiver })
+                Some(Subscribe { stream_id, symbol, channels, receiver })
             })
             .collect();
         let generation = self.streams.next_generation();
@@ -140,7 +142,8 @@ impl ExchangeActor {
         let stream = StreamActor::new(StreamSetup {
             venue: self.setup.venue.clone(),
             connection,
-            url: self.setup.venue.dialect.stream_url(channel),
+            group: key.0,
+            url: self.setup.venue.dialect.stream_url(&first),
             carries,
             parent: parent.clone(),
             guard: ExitGuard::new(key, generation, parent.recipient()),
@@ -215,7 +218,7 @@ impl Handler<ChildExited<StreamKey>> for ExchangeActor {
 
     fn handle(&mut self, message: ChildExited<StreamKey>, ctx: &mut Context<Self>) {
         let now = self.setup.venue.clock.now();
-        let Some(decision) = self.streams.exited(&message, now, rand::random()) else { return };
+        let Some(decision) = self.streams.exited(&message, now, self.setup.jitter.draw()) else { return };
         let key = message.id;
         if let Some(line) = self.lines.lines.get(&key) {
             for symbol in line.carries.keys() {

@@ -57,7 +57,10 @@ impl ExchangeActor {
         }
         let Some(row) = self.wanted.get_mut(symbol) else { return };
         let Some(instrument) = self.instruments.get(symbol).cloned() else { return };
-        if !row.collect_candles || row.only_ticker || row.state == SymbolState::Paused {
+        if row.only_ticker && row.state != SymbolState::Paused {
+            return self.start_ticker(symbol, ctx);
+        }
+        if !row.collect_candles || row.state == SymbolState::Paused {
             let row = row.clone();
             return self.report_idle(&row);
         }
@@ -127,7 +130,7 @@ impl Handler<ChildExited<Symbol>> for ExchangeActor {
         let symbol = message.id.clone();
         let now = self.setup.venue.clock.now();
         let current = self.symbols.is_current(&symbol, message.generation);
-        let decision = self.symbols.exited(&message, now, rand::random());
+        let decision = self.symbols.exited(&message, now, self.setup.jitter.draw());
         if self.is_stopping {
             return self.stop_symbols_when_streams_ended(ctx);
         }

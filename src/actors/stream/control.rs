@@ -20,6 +20,19 @@ pub(super) struct Request {
     tries: u32,
 }
 
+/// What an answer names; everything, where it says nothing.
+pub(super) struct Named<'a> {
+    pub stream_id: Option<&'a str>,
+    pub channel: Option<Channel>,
+}
+
+impl Named<'_> {
+    fn means(&self, subscription: &Subscription) -> bool {
+        self.stream_id.is_none_or(|stream_id| subscription.stream_id == stream_id)
+            && self.channel.is_none_or(|channel| subscription.channel == channel)
+    }
+}
+
 impl StreamActor {
     pub(super) fn subscribe(&mut self, subscriptions: Vec<Subscription>, tries: u32, ctx: &mut Context<Self>) {
         let frames = self.setup.venue.dialect.encode_subscribe(&subscriptions, self.next_request);
@@ -81,8 +94,8 @@ impl StreamActor {
     }
 
     fn is_acked(&self, subscription: &Subscription) -> bool {
-        let Channel::Candles(timeframe) = subscription.channel else { return true };
-        self.routes.get(&subscription.stream_id).is_none_or(|route| route.timeframes.get(&timeframe) == Some(&true))
+        let route = self.routes.get(&subscription.stream_id);
+        route.is_none_or(|route| route.channels.get(&subscription.channel) == Some(&true))
     }
 
     fn refused(&mut self, stream_id: &str, error: VenueError) {
@@ -92,55 +105,58 @@ impl StreamActor {
         self.notify(StreamNews::Refused { symbol: route.symbol, error });
     }
 
-    /// A refusal names its market, or its request, or nothing.
+    /// A refusal names what it refuses, or its request, or nothing.
     pub(super) fn rejected(
         &mut self,
         request_id: Option<u64>,
-        stream_id: Option<&str>,
+        named: &Named<'_>,
         error: VenueError,
         ctx: &mut Context<Self>,
     ) {
-        let request = request_id.and_then(|id| self.requests.remove(&id));
-        match (stream_id, request) {
-            (Some(stream_id), Some(mut request)) => {
-                request.subscriptions.retain(|subscription| subscription.stream_id != *stream_id);
-                if let (Some(id), false) = (request_id, request.subscriptions.is_empty()) {
-                    self.requests.insert(id, request);
-                }
-                self.refused(stream_id, error);
-            }
-            (Some(stream_id), None) => self.refused(stream_id, error),
-            (None, Some(request)) => {
+        if let Some(stream_id) = named.stream_id {
+            self.settle(request_id, named);
+            return self.refused(stream_id, error);
+        }
+        match request_id.and_then(|id| self.requests.remove(&id)) {
+            Some(request) => {
                 let alone = request.subscriptions.len() == 1;
                 let tries = if alone { 1 } else { request.tries };
                 self.again_or_refuse(request.subscriptions, tries, &error, ctx);
             }
-            (None, None) => warn!(%error, "the venue refused something unnamed"),
+            None => warn!(%error, "the venue refused something unnamed"),
         }
+    }
+
+    /// Takes what an answer names out of the requests that wait for one.
+    fn settle(&mut self, request_id: Option<u64>, named: &Named<'_>) -> Vec<Subscription> {
+        let mut answered = Vec::new();
+        for (id, request) in &mut self.requests {
+            // Without an id the answer must say itself what it is about.
+            let is_meant = request_id.map_or(named.stream_id.is_some(), |wanted| wanted == *id);
+            if is_meant {
+                let (named, open) =
+                    std::mem::take(&mut request.subscriptions).into_iter().partition(|open| named.means(open));
+                answered.extend::<Vec<_>>(named);
+                request.subscriptions = open;
+            }
+        }
+        self.requests.retain(|_, request| !request.subscriptions.is_empty());
+        answered
     }
 
     pub(super) fn acknowledged(
         &mut self,
         request_id: Option<u64>,
-        stream_id: Option<&str>,
+        named: &Named<'_>,
         stamped_at: Option<DateTime<Utc>>,
     ) {
-        let Some(id) = request_id else { return };
-        let Some(request) = self.requests.get_mut(&id) else { return };
-        let (acked, open): (Vec<_>, Vec<_>) = std::mem::take(&mut request.subscriptions)
-            .into_iter()
-            .partition(|subscription| stream_id.is_none_or(|stream_id| subscription.stream_id == stream_id));
-        request.subscriptions = open;
-        if request.subscriptions.is_empty() {
-            self.requests.remove(&id);
-        }
+        let acked = self.settle(request_id, named);
         let acked_at = stamped_at.map_or(self.setup.venue.now(), |stamp| stamp.max(self.setup.venue.now()));
         for subscription in acked {
-            let Channel::Candles(timeframe) = subscription.channel else { continue };
             if let Some(route) = self.routes.get_mut(&subscription.stream_id) {
-                route.timeframes.insert(timeframe, true);
-                let connection = self.setup.connection;
-                route.receiver.do_send(StreamAttached { connection, timeframe, acked_at });
+                let (connection, channel) = (self.setup.connection, subscription.channel);
+                route.channels.insert(channel, true);
+                route.receiver.do_send(StreamAttached { connection, channel, acked_at });
             }
         }
     }
@@ -155,7 +171,7 @@ impl Handler<Subscribe> for StreamActor {
             self.setup.carries.push(message);
             return;
         }
-        let known = self.routes.remove(&message.stream_id).map(|route| route.timeframes).unwrap_or_default();
+        let known = self.routes.remove(&message.stream_id).map(|route| route.channels).unwrap_or_default();
         let stream_id = message.stream_id.clone();
         let receiver = message.receiver.clone();
         self.route(message);
@@ -163,19 +179,16 @@ impl Handler<Subscribe> for StreamActor {
         let acked_at = self.setup.venue.now();
         let connection = self.setup.connection;
         if let Some(route) = self.routes.get_mut(&stream_id) {
-            for (timeframe, acked) in &mut route.timeframes {
-                if known.get(timeframe) == Some(&true) {
+            for (channel, acked) in &mut route.channels {
+                if known.get(channel) == Some(&true) {
                     *acked = true;
-                    receiver.do_send(StreamAttached { connection, timeframe: *timeframe, acked_at });
+                    receiver.do_send(StreamAttached { connection, channel: *channel, acked_at });
                 }
             }
         }
         let mut wanted =
             self.routes.get(&stream_id).map(|route| subscriptions_of(&stream_id, route)).unwrap_or_default();
-        wanted.retain(|subscription| {
-            let Channel::Candles(timeframe) = subscription.channel else { return true };
-            !known.contains_key(&timeframe)
-        });
+        wanted.retain(|subscription| !known.contains_key(&subscription.channel));
         self.subscribe(wanted, 0, ctx);
     }
 }
@@ -187,14 +200,11 @@ impl Handler<Unsubscribe> for StreamActor {
         let Some(route) = self.routes.remove(&message.stream_id) else { return };
         route.receiver.do_send(StreamDetached { connection: self.setup.connection });
         let subscriptions: Vec<Subscription> = route
-            .timeframes
+            .channels
             .keys()
-            .map(|timeframe| Subscription {
-                channel: Channel::Candles(*timeframe),
-                stream_id: message.stream_id.clone(),
-            })
+            .map(|channel| Subscription { channel: *channel, stream_id: message.stream_id.clone() })
             .collect();
-        let frames = self.setup.venue.dialect.encode_unsubscribe(&subscriptions, self.next_request);
+        let frames = self.setup.venue.dialect.encode_unsubscribe(&self.dialogue, &subscriptions, self.next_request);
         for frame in frames {
             self.next_request = self.next_request.max(frame.request_id + 1);
             self.control.push_back(frame);

@@ -7,7 +7,7 @@
 mod control;
 mod routes;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -17,13 +17,13 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use self::control::Request;
+use self::control::{Named, Request};
 use self::routes::{Route, subscriptions_of};
 use super::exchange::ExchangeActor;
 use super::messages::{Stop, StreamBatch, StreamNews, StreamNotice, Subscribe, TurnedAway};
 use super::venue::Venue;
 use crate::engine::settle::{CandleFrame, ConnectionId};
-use crate::exchange::{ControlFrame, Event, Subscription};
+use crate::exchange::{ControlFrame, Dialogue, Event, Subscription};
 use crate::supervise::exit::{Exit, ExitGuard};
 use crate::supervise::family::Member;
 use crate::transport::{Frame, TransportError, WebSocket};
@@ -39,6 +39,8 @@ pub struct StreamSetup {
     pub venue: Venue,
     /// Unique for each life of each connection of a collector.
     pub connection: ConnectionId,
+    /// [`Dialect::connection_group`](crate::exchange::Dialect::connection_group) of all it carries.
+    pub group: u32,
     /// Address to connect to.
     pub url: String,
     /// What to carry from the start.
@@ -54,7 +56,8 @@ pub struct StreamSetup {
 /// See the module.
 pub struct StreamActor {
     setup: StreamSetup,
-    routes: HashMap<String, Route>,
+    /// By stream id; whatever goes over all of them has a fixed order.
+    routes: BTreeMap<String, Route>,
     /// Control frames to send, paced.
     control: VecDeque<ControlFrame>,
     /// Requests whose acks are awaited.
@@ -64,6 +67,7 @@ pub struct StreamActor {
     last_frame_at: Instant,
     alive_at: DateTime<Utc>,
     pulsed_at: DateTime<Utc>,
+    dialogue: Dialogue,
     is_proven: bool,
     is_paced: bool,
 }
@@ -73,8 +77,7 @@ impl StreamActor {
     pub fn new(setup: StreamSetup) -> StreamActor {
         let now = setup.venue.now();
         StreamActor {
-            setup,
-            routes: HashMap::new(),
+            routes: BTreeMap::new(),
             control: VecDeque::new(),
             requests: BTreeMap::new(),
             next_request: 1,
@@ -82,8 +85,10 @@ impl StreamActor {
             last_frame_at: Instant::now(),
             alive_at: now,
             pulsed_at: now,
+            dialogue: Dialogue::of_group(setup.group),
             is_proven: false,
             is_paced: false,
+            setup,
         }
     }
 
@@ -91,9 +96,9 @@ impl StreamActor {
     fn end(&mut self, exit: Exit, ctx: &mut Context<Self>) {
         let (connection, alive_at) = (self.setup.connection, self.alive_at);
         for route in self.routes.values_mut() {
-            let frames = std::mem::take(&mut route.outbox);
-            if !frames.is_empty() {
-                route.receiver.do_send(StreamBatch { connection, frames, alive_at });
+            let (frames, tape) = (std::mem::take(&mut route.outbox), std::mem::take(&mut route.tape));
+            if !frames.is_empty() || !tape.is_empty() {
+                route.receiver.do_send(StreamBatch { connection, frames, tape, alive_at });
             }
         }
         self.setup.guard.ends_with(exit);
@@ -129,6 +134,9 @@ impl StreamActor {
         ctx.add_stream(socket.frames);
         for carried in std::mem::take(&mut self.setup.carries) {
             self.route(carried);
+        }
+        if let Some(opening) = self.setup.venue.dialect.encode_opening() {
+            self.send(opening);
         }
         let wanted: Vec<Subscription> =
             self.routes.iter().flat_map(|(id, route)| subscriptions_of(id, route)).collect();
@@ -173,7 +181,9 @@ impl StreamActor {
 
     fn text(&mut self, text: &str, ctx: &mut Context<Self>) {
         let dialect = self.setup.venue.dialect.clone();
-        dialect.decode_frame(text, &mut |event| self.event(event, ctx));
+        let mut dialogue = std::mem::take(&mut self.dialogue);
+        dialect.decode_frame(&mut dialogue, text, &mut |event| self.event(event, ctx));
+        self.dialogue = dialogue;
     }
 
     fn event(&mut self, event: Event<'_>, ctx: &mut Context<Self>) {
@@ -191,18 +201,34 @@ impl StreamActor {
                 }
                 self.hand_over(&stream_id, ctx);
             }
-            Event::Trade { stamped_at, .. } => {
+            Event::Trade { stream_id, trade, is_snapshot, stamped_at } => {
+                // Where frames have no stamp of their own, a trade's time is one.
+                self.stamped(stamped_at.or(Some(trade.time)).filter(|_| !is_snapshot));
+                self.proven();
+                match self.routes.get_mut(&*stream_id) {
+                    Some(route) => route.push_trade(trade, is_snapshot, &self.setup.venue),
+                    None => self.setup.venue.tally.dropped("frame_of_no_subscription", 1),
+                }
+                self.hand_over(&stream_id, ctx);
+            }
+            Event::LastTrade { stream_id, id, stamped_at } => {
                 self.stamped(stamped_at);
                 self.proven();
+                let stamp = stamped_at.unwrap_or(self.alive_at);
+                if let Some(route) = self.routes.get_mut(&*stream_id) {
+                    route.tape.announced = Some((id, stamp));
+                }
+                self.hand_over(&stream_id, ctx);
             }
-            Event::Subscribed { request_id, stream_id, stamped_at } => {
+            Event::Subscribed { request_id, stream_id, channel, stamped_at } => {
                 self.stamped(stamped_at);
-                self.acknowledged(request_id, stream_id.as_deref(), stamped_at);
+                self.acknowledged(request_id, &Named { stream_id: stream_id.as_deref(), channel }, stamped_at);
             }
             Event::Unsubscribed { .. } => {}
-            Event::Rejected { request_id, stream_id, error } => {
-                self.rejected(request_id, stream_id.as_deref(), error, ctx);
+            Event::Rejected { request_id, stream_id, channel, error } => {
+                self.rejected(request_id, &Named { stream_id: stream_id.as_deref(), channel }, error, ctx);
             }
+            Event::FramesLost { message } => self.end(Exit::Failed(message.into_owned()), ctx),
             Event::Heartbeat { stamped_at } => {
                 self.stamped(stamped_at);
                 if self.requests.is_empty() {

@@ -7,12 +7,12 @@ use actix::prelude::*;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::StreamActor;
-use crate::actors::messages::{StreamBatch, Subscribe};
+use crate::actors::messages::{StreamBatch, Subscribe, TapeNews};
 use crate::actors::symbol::SymbolActor;
 use crate::actors::venue::Venue;
 use crate::engine::settle::{CandleFrame, says_less};
 use crate::exchange::{Channel, Subscription};
-use crate::market::{Symbol, Timeframe};
+use crate::market::{Symbol, Timeframe, Trade};
 
 /// How often, in venue time, symbols without frames are told that their connection lives.
 const PULSE: TimeDelta = TimeDelta::seconds(1);
@@ -23,9 +23,10 @@ const OUTBOX_LIMIT: usize = 10_000;
 pub(super) struct Route {
     pub symbol: Symbol,
     pub receiver: Addr<SymbolActor>,
-    /// Timeframes and whether the venue has acknowledged them.
-    pub timeframes: BTreeMap<Timeframe, bool>,
+    /// Channels and whether the venue has acknowledged them.
+    pub channels: BTreeMap<Channel, bool>,
     pub outbox: Vec<(Timeframe, CandleFrame)>,
+    pub tape: TapeNews,
     /// Newest sign of life that was handed over.
     told_alive_at: DateTime<Utc>,
     in_flight: bool,
@@ -53,25 +54,42 @@ impl Route {
         }
         self.outbox.push((timeframe, frame));
     }
+
+    /// Queues a trade. A symbol that does not keep up loses all that wait, and learns that it did.
+    pub fn push_trade(&mut self, trade: Trade, is_snapshot: bool, venue: &Venue) {
+        if is_snapshot {
+            let is_newer = |known: &Trade| (known.time, &known.id) < (trade.time, &trade.id);
+            if self.tape.recalled.as_ref().is_none_or(is_newer) {
+                self.tape.recalled = Some(trade);
+            }
+            return;
+        }
+        if self.tape.trades.len() >= OUTBOX_LIMIT {
+            venue.tally.dropped("outbox_full", self.tape.trades.len() as u64);
+            self.tape = TapeNews { lost: true, ..TapeNews::default() };
+        }
+        // What was announced earlier is behind this trade.
+        self.tape.announced = None;
+        self.tape.trades.push(trade);
+    }
 }
 
 /// What a market still has to be subscribed to.
 pub(super) fn subscriptions_of(stream_id: &str, route: &Route) -> Vec<Subscription> {
-    let wanted = route.timeframes.iter().filter(|(_, acked)| !**acked);
-    wanted
-        .map(|(timeframe, _)| Subscription { channel: Channel::Candles(*timeframe), stream_id: stream_id.to_owned() })
-        .collect()
+    let wanted = route.channels.iter().filter(|(_, acked)| !**acked);
+    wanted.map(|(channel, _)| Subscription { channel: *channel, stream_id: stream_id.to_owned() }).collect()
 }
 
 impl StreamActor {
     /// Takes a market over, with nothing acknowledged yet.
     pub(super) fn route(&mut self, carried: Subscribe) {
-        let timeframes = carried.timeframes.iter().map(|timeframe| (*timeframe, false)).collect();
+        let channels = carried.channels.iter().map(|channel| (*channel, false)).collect();
         let route = Route {
             symbol: carried.symbol,
             receiver: carried.receiver,
-            timeframes,
+            channels,
             outbox: Vec::new(),
+            tape: TapeNews::default(),
             told_alive_at: self.alive_at,
             in_flight: false,
         };
@@ -82,14 +100,15 @@ impl StreamActor {
     pub(super) fn hand_over(&mut self, stream_id: &str, ctx: &mut Context<Self>) {
         let alive_at = self.alive_at;
         let Some(route) = self.routes.get_mut(stream_id) else { return };
-        let is_news = !route.outbox.is_empty() || route.told_alive_at + PULSE <= alive_at;
+        let is_news = !route.outbox.is_empty() || !route.tape.is_empty() || route.told_alive_at + PULSE <= alive_at;
         if route.in_flight || !is_news {
             return;
         }
         route.in_flight = true;
         route.told_alive_at = alive_at;
         let frames = std::mem::take(&mut route.outbox);
-        let batch = StreamBatch { connection: self.setup.connection, frames, alive_at };
+        let tape = std::mem::take(&mut route.tape);
+        let batch = StreamBatch { connection: self.setup.connection, frames, tape, alive_at };
         let sending = route.receiver.send(batch);
         let stream_id = stream_id.to_owned();
         ctx.spawn(sending.into_actor(self).map(move |result, actor, ctx| {

@@ -54,6 +54,8 @@ impl Supervisor {
             status: self.status.slot(),
             policies: self.config.restart.clone(),
             reprobe: self.config.reprobe,
+            jitter: self.jitter.of(&id, generation),
+            ticker_every: self.config.ticker_every(name),
             budgets: budgets.clone(),
             connections: self.connections.clone(),
             supervisor: ctx.address(),
@@ -128,7 +130,7 @@ impl Handler<ChildExited<String>> for Supervisor {
 
     fn handle(&mut self, message: ChildExited<String>, ctx: &mut Context<Self>) {
         let now = self.clock.now();
-        let Some(decision) = self.exchanges.exited(&message, now, rand::random()) else { return };
+        let Some(decision) = self.exchanges.exited(&message, now, self.jitter.draw()) else { return };
         if self.is_stopping {
             return;
         }

@@ -26,6 +26,7 @@ use crate::store::{CollectorLock, ExchangeRow, Store, SymbolRow};
 use crate::supervise::children::Children;
 use crate::supervise::exit::{ChildExited, ExitGuard};
 use crate::supervise::family::{Family, Member};
+use crate::supervise::jitter::Jitter;
 use crate::supervise::policy::{Decision, Exhausted, RestartPolicy};
 use crate::supervise::slot::SlotOwner;
 use crate::transport::Transport;
@@ -43,6 +44,8 @@ pub struct SupervisorSetup {
     pub transport: Arc<dyn Transport>,
     /// Our clock.
     pub clock: Clock,
+    /// Decides the random part of waits.
+    pub seed: u64,
     /// Base URL of a simulator that stands for all venues.
     pub simulator: Option<String>,
     /// The one symbol to work on, instead of all.
@@ -68,6 +71,7 @@ pub struct Supervisor {
     store: Arc<dyn Store>,
     transport: Arc<dyn Transport>,
     clock: Clock,
+    jitter: Jitter,
     simulator: Option<String>,
     only: Option<(String, Symbol)>,
     board: Board,
@@ -107,6 +111,7 @@ impl Supervisor {
             store: setup.store,
             transport: setup.transport,
             clock: setup.clock,
+            jitter: Jitter::new(setup.seed),
             simulator: setup.simulator,
             only: setup.only,
             board: setup.board,
@@ -188,8 +193,8 @@ impl Handler<ChildExited<&'static str>> for Supervisor {
     fn handle(&mut self, message: ChildExited<&'static str>, ctx: &mut Context<Self>) {
         let now = self.clock.now();
         let decision = match message.id {
-            WRITER => self.services.exited(&message, now, rand::random()),
-            _ => self.reporters.exited(&message, now, rand::random()),
+            WRITER => self.services.exited(&message, now, self.jitter.draw()),
+            _ => self.reporters.exited(&message, now, self.jitter.draw()),
         };
         let Some(decision) = decision.filter(|_| !self.is_stopping) else { return };
         warn!(service = message.id, exit = ?message.exit, "service ended");

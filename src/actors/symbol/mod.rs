@@ -7,10 +7,12 @@
 mod calls;
 mod derived;
 mod opening;
+mod passes;
 mod report;
 mod revise;
 mod saves;
 mod series;
+mod tape;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,18 +21,18 @@ use actix::prelude::*;
 use chrono::TimeDelta;
 use tokio::time::Instant;
 
-pub use self::opening::streamed_timeframes;
+pub use self::opening::streamed_channels;
 
 use self::calls::{Class, Slots};
-use self::opening::open_series;
 use self::saves::STATEMENT_AGE;
 use self::series::{Feed, Series};
+use self::tape::TapeSide;
 use super::exchange::ExchangeActor;
 use super::messages::{Stop, StreamAttached, StreamBatch, StreamDetached, SymbolNews, SymbolNotice};
 use super::status::StatusActor;
 use super::venue::Venue;
 use super::writer::WriterActor;
-use crate::exchange::Instrument;
+use crate::exchange::{Channel, Instrument};
 use crate::market::Symbol;
 use crate::store::{SeriesChange, Store, SymbolRow};
 use crate::supervise::exit::{Exit, ExitGuard};
@@ -39,6 +41,8 @@ use crate::supervise::slot::Slot;
 
 /// Shortest wall-clock time between two writes of the open bucket.
 const FORMING_EVERY: Duration = Duration::from_secs(1);
+/// How long a symbol without series sleeps at most.
+const IDLE: TimeDelta = TimeDelta::seconds(60);
 /// Polls of a venue's symbols are spread over this much venue time.
 const JITTER: TimeDelta = TimeDelta::milliseconds(800);
 
@@ -70,10 +74,13 @@ pub struct SymbolSetup {
 pub struct SymbolActor {
     setup: SymbolSetup,
     series: Vec<Series>,
+    tape: Option<TapeSide>,
     urgent: Slots,
     background: Slots,
     /// What is on its way to the writer.
     saving: Option<Arc<Vec<SeriesChange>>>,
+    /// Trades are on their way too.
+    saves_trades: bool,
     pending_since: Option<Instant>,
     formed_at: Option<Instant>,
     timer: Option<SpawnHandle>,
@@ -91,9 +98,11 @@ impl SymbolActor {
         SymbolActor {
             setup,
             series: Vec::new(),
+            tape: None,
             urgent: Slots::Free,
             background: Slots::Free,
             saving: None,
+            saves_trades: false,
             pending_since: None,
             formed_at: None,
             timer: None,
@@ -122,6 +131,7 @@ impl SymbolActor {
             self.derive(now, ctx);
             self.call(Class::Urgent, now, ctx);
             self.call(Class::Background, now, ctx);
+            self.advance_tape(now, ctx);
         }
         self.save(ctx);
         if self.is_stopping {
@@ -139,10 +149,14 @@ impl SymbolActor {
             ctx.cancel_future(timer);
         }
         let now = self.setup.venue.now();
-        let wake = self.series.iter().map(|series| series.wake_at(now, self.jitter)).min();
-        let Some(wake) = wake else { return };
+        let series = self.series.iter().map(|series| series.wake_at(now, self.jitter));
+        let trades = self.tape.as_ref().and_then(|side| side.tape.wake_at(now, side.live.from()));
+        let wake = series.chain(trades).min().unwrap_or(now + IDLE);
         // Something that is due and still here waits for a reply, which will call us.
         let mut wait = self.setup.venue.wall_until(wake.max(now + TimeDelta::milliseconds(100)));
+        if let Some(save_in) = self.tape.as_ref().and_then(TapeSide::save_in).filter(|_| self.saving.is_none()) {
+            wait = wait.min(save_in);
+        }
         if let Some(since) = self.pending_since.filter(|_| self.saving.is_none()) {
             wait = wait.min(STATEMENT_AGE.saturating_sub(since.elapsed()).max(Duration::from_millis(1)));
         }
@@ -164,7 +178,7 @@ impl Actor for SymbolActor {
     fn started(&mut self, ctx: &mut Context<Self>) {
         let setup = &self.setup;
         let opening =
-            open_series(setup.store.clone(), setup.venue.clone(), setup.row.clone(), setup.instrument.clone());
+            opening::open(setup.store.clone(), setup.venue.clone(), setup.row.clone(), setup.instrument.clone());
         // Frames that arrive meanwhile wait in the mailbox.
         ctx.wait(opening.into_actor(self).map(|result, actor, ctx| actor.loaded(result, ctx)));
     }
@@ -174,9 +188,14 @@ impl Handler<StreamAttached> for SymbolActor {
     type Result = ();
 
     fn handle(&mut self, message: StreamAttached, ctx: &mut Context<Self>) {
-        for series in self.series.iter_mut().filter(|series| series.timeframe == message.timeframe) {
-            if let Some(tracker) = series.tracker() {
-                tracker.attach(message.connection, message.acked_at);
+        match message.channel {
+            Channel::Trades => self.attach_tape(message.connection, message.acked_at),
+            Channel::Candles(timeframe) => {
+                for series in self.series.iter_mut().filter(|series| series.timeframe == timeframe) {
+                    if let Some(tracker) = series.tracker() {
+                        tracker.attach(message.connection, message.acked_at);
+                    }
+                }
             }
         }
         self.advance(ctx);
@@ -192,6 +211,7 @@ impl Handler<StreamDetached> for SymbolActor {
                 tracker.detach(message.connection);
             }
         }
+        self.detach_tape(message.connection);
         self.advance(ctx);
     }
 }
@@ -199,18 +219,19 @@ impl Handler<StreamDetached> for SymbolActor {
 impl Handler<StreamBatch> for SymbolActor {
     type Result = ();
 
-    fn handle(&mut self, batch: StreamBatch, ctx: &mut Context<Self>) {
+    fn handle(&mut self, mut batch: StreamBatch, ctx: &mut Context<Self>) {
         let observed_at = self.setup.venue.clock.now();
         let mut verdicts = Vec::new();
         let may_form = self.formed_at.is_none_or(|at| at.elapsed() >= FORMING_EVERY);
         let mut is_news = may_form;
+        is_news |= self.hear(&mut batch, observed_at);
         for series in &mut self.series {
             let mut tracker = match &mut series.feed {
                 Feed::Native { tracker, .. } => match tracker.take() {
                     Some(tracker) => tracker,
                     None => continue,
                 },
-                Feed::Derived { .. } => continue,
+                Feed::Built { .. } | Feed::Derived { .. } => continue,
             };
             let own = series.timeframe;
             for (_, frame) in batch.frames.iter().filter(|(timeframe, _)| *timeframe == own) {

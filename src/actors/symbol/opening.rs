@@ -1,4 +1,5 @@
-//! The series a symbol consists of, as the store has them and as the venue can feed them.
+//! The series a symbol consists of, as the store has them and as the venue can feed them, and its
+//! tape of trades.
 
 use std::sync::Arc;
 
@@ -7,20 +8,31 @@ use chrono::TimeDelta;
 
 use super::SymbolActor;
 use super::series::{Feed, Series};
+use super::tape::TapeSide;
 use crate::actors::venue::Venue;
-use crate::engine::book::{Book, SeriesRules};
+use crate::engine::book::{Book, FromTrades, SeriesRules};
 use crate::engine::derive;
 use crate::engine::settle::{StreamRules, Tracker};
-use crate::exchange::Instrument;
-use crate::market::Timeframe;
-use crate::store::{Store, StoreError, SymbolRow};
+use crate::engine::tape::ids::IdRange;
+use crate::engine::tape::live::{Live, LiveRules};
+use crate::engine::tape::{Tape, TapeRules};
+use crate::exchange::{Capabilities, Channel, Depth, Instrument, TradeHistory};
+use crate::market::{Anchors, SpanSet, Timeframe};
+use crate::store::{CandleSource, Store, StoreError, SymbolRow};
 use crate::supervise::exit::Exit;
 
+/// What a symbol works on.
+pub(super) struct Opened {
+    series: Vec<Series>,
+    tape: Option<TapeSide>,
+}
+
 impl SymbolActor {
-    pub(super) fn loaded(&mut self, result: Result<Vec<Series>, StoreError>, ctx: &mut Context<Self>) {
+    pub(super) fn loaded(&mut self, result: Result<Opened, StoreError>, ctx: &mut Context<Self>) {
         match result {
-            Ok(series) => {
+            Ok(Opened { series, tape }) => {
                 self.series = series;
+                self.tape = tape;
                 self.is_loaded = true;
                 self.advance(ctx);
             }
@@ -29,19 +41,64 @@ impl SymbolActor {
     }
 }
 
-/// Opens all series of a symbol as the store has them.
-pub(super) async fn open_series(
+/// The wanted timeframes, finest first, each with the finer one its live bars are derived from.
+fn plan(row: &SymbolRow, capabilities: &Capabilities, anchors: Anchors) -> Vec<(Timeframe, Option<Timeframe>)> {
+    if !row.collect_candles {
+        return Vec::new();
+    }
+    match row.candle_source {
+        CandleSource::Venue => derive::plan(&row.timeframes, capabilities, anchors),
+        // Trades make all of them in one pass.
+        CandleSource::Trades => row.timeframes.iter().map(|timeframe| (*timeframe, None)).collect(),
+    }
+}
+
+/// True when live candles are built from the venue's trades.
+fn builds(row: &SymbolRow, capabilities: &Capabilities) -> bool {
+    row.collect_candles
+        && !row.timeframes.is_empty()
+        && (row.candle_source == CandleSource::Trades || capabilities.candle_stream.is_none())
+        && capabilities.trade_stream.is_some()
+}
+
+/// Which old candles are built from trades.
+fn from_trades(row: &SymbolRow, capabilities: &Capabilities) -> FromTrades {
+    let is_shallow = capabilities.timeframes.iter().any(|row| row.depth != Depth::Full);
+    let history = capabilities.trade_rest.map(|rest| rest.history);
+    // Only pages that run forward can be built into candles as they come.
+    let reads_old = is_shallow && matches!(history, Some(TradeHistory::Forward(_)));
+    match row.candle_source {
+        CandleSource::Trades => FromTrades::All,
+        CandleSource::Venue if reads_old => FromTrades::Old,
+        CandleSource::Venue => FromTrades::Never,
+    }
+}
+
+/// Opens everything a symbol works on, as the store has it.
+pub(super) async fn open(
     store: Arc<dyn Store>,
     venue: Venue,
     row: SymbolRow,
     instrument: Arc<Instrument>,
+) -> Result<Opened, StoreError> {
+    let series = open_series(&*store, &venue, &row, &instrument).await?;
+    let tape = open_tape(&*store, &venue, &row, &series).await?;
+    Ok(Opened { series, tape })
+}
+
+async fn open_series(
+    store: &dyn Store,
+    venue: &Venue,
+    row: &SymbolRow,
+    instrument: &Instrument,
 ) -> Result<Vec<Series>, StoreError> {
     let capabilities = venue.capabilities();
     let anchors = instrument.anchors;
-    let plan = derive::plan(&row.timeframes, capabilities, anchors);
+    let plan = plan(row, capabilities, anchors);
     let mut opened: Vec<Series> = Vec::with_capacity(plan.len());
     for (timeframe, parts) in plan {
-        let Some(rules) = SeriesRules::new(capabilities, timeframe, anchors) else { continue };
+        let from_trades = from_trades(row, capabilities);
+        let Some(rules) = SeriesRules::new(capabilities, timeframe, anchors, from_trades) else { continue };
         let stored = store.open_series(row.id, timeframe).await?;
         let ledger = store.ledger(stored.id).await?;
         let now = venue.now();
@@ -50,7 +107,8 @@ pub(super) async fn open_series(
         let from = parts.and_then(|parts| opened.iter().position(|series| series.timeframe == parts));
         let feed = match (from, capabilities.candle_stream) {
             (Some(from), _) => Feed::Derived { from, next: grid.bucket_at(now), is_reading: false },
-            (None, Some(stream)) => {
+            _ if builds(row, capabilities) => Feed::Built { next: None },
+            (None, Some(stream)) if row.candle_source == CandleSource::Venue => {
                 let tracker = Tracker::new(StreamRules {
                     grid,
                     has_closed_flag: stream.has_closed_flag,
@@ -61,7 +119,7 @@ pub(super) async fn open_series(
                 let grace = TimeDelta::from_std(stream.grace).unwrap_or_default();
                 Feed::Native { tracker: Some(Box::new(tracker)), grace }
             }
-            (None, None) => Feed::Native { tracker: None, grace: TimeDelta::zero() },
+            _ => Feed::Native { tracker: None, grace: TimeDelta::zero() },
         };
         let mut series = Series::new(stored.id, timeframe, book, feed);
         for change in changes {
@@ -72,10 +130,59 @@ pub(super) async fn open_series(
     Ok(opened)
 }
 
-/// The timeframes a symbol wants from streams: those that are not derived from finer ones.
-pub fn streamed_timeframes(row: &SymbolRow, instrument: &Instrument, venue: &Venue) -> Vec<Timeframe> {
-    derive::plan(&row.timeframes, venue.capabilities(), instrument.anchors)
-        .into_iter()
-        .filter_map(|(timeframe, parts)| parts.is_none().then_some(timeframe))
-        .collect()
+/// The tape, where trades are collected or candles are built from them.
+async fn open_tape(
+    store: &dyn Store,
+    venue: &Venue,
+    row: &SymbolRow,
+    series: &[Series],
+) -> Result<Option<TapeSide>, StoreError> {
+    let capabilities = venue.capabilities();
+    let is_built = builds(row, capabilities);
+    let builds_old = from_trades(row, capabilities) != FromTrades::Never && !series.is_empty();
+    if !row.collect_trades && !is_built && !builds_old {
+        return Ok(None);
+    }
+    // A bucket that is built from trades needs them from its beginning.
+    let built = series.iter().filter(|series| series.book.is_from_trades());
+    let collects_from =
+        built.map(|series| series.grid().bucket_at(row.backfill_from)).min().unwrap_or(row.backfill_from);
+    let streams_dense = capabilities.trade_stream.is_none_or(|stream| stream.ids_are_dense);
+    let rules = TapeRules {
+        rest: capabilities.trade_rest,
+        ids_are_dense: streams_dense && capabilities.trade_rest.is_none_or(|rest| rest.ids_are_dense),
+        settle: TimeDelta::from_std(capabilities.settle).unwrap_or_default(),
+        collects_from: row.collect_trades.then_some(collects_from),
+    };
+    let coverage = store.trade_coverage(row.id).await?;
+    let mut ranges = Vec::with_capacity(coverage.ids.len());
+    for (first, last) in coverage.ids {
+        // A range whose ends are not there any more says nothing.
+        if let (Some(from), Some(to)) = (store.trade(row.id, first).await?, store.trade(row.id, last).await?) {
+            ranges.push(IdRange { first, last, from: from.time, to: to.time });
+        }
+    }
+    let unavailable: SpanSet = coverage.unavailable.into_iter().map(|(span, _)| span).collect();
+    let tape = Tape::new(rules, coverage.spans, unavailable, ranges, venue.now());
+    let live = Live::new(LiveRules {
+        ids_are_dense: capabilities.trade_stream.is_some_and(|stream| stream.ids_are_dense),
+        grids: series.iter().filter(|s| matches!(s.feed, Feed::Built { .. })).map(Series::grid).collect(),
+        quiet: capabilities.quiet,
+    });
+    Ok(Some(TapeSide::new(row.id, tape, live, row.collect_trades)))
+}
+
+/// What a symbol wants from streams: candles that are not derived from finer ones, and trades.
+pub fn streamed_channels(row: &SymbolRow, instrument: &Instrument, venue: &Venue) -> Vec<Channel> {
+    let capabilities = venue.capabilities();
+    let is_built = builds(row, capabilities);
+    let mut channels = Vec::new();
+    if capabilities.candle_stream.is_some() && row.candle_source == CandleSource::Venue {
+        let plan = plan(row, capabilities, instrument.anchors).into_iter();
+        channels.extend(plan.filter(|(_, parts)| parts.is_none()).map(|(timeframe, _)| Channel::Candles(timeframe)));
+    }
+    if capabilities.trade_stream.is_some() && (row.collect_trades || is_built) {
+        channels.push(Channel::Trades);
+    }
+    channels
 }

@@ -1,7 +1,7 @@
 //! What operators see of a symbol that is at work.
 
 use super::SymbolActor;
-use super::series::Series;
+use super::series::{Feed, Series};
 use crate::actors::messages::Report;
 use crate::status::{ComponentStatus, Health, Mode, Phase};
 
@@ -11,9 +11,19 @@ impl SymbolActor {
         let (exchange, symbol) = (self.setup.venue.id(), self.setup.row.symbol.as_str());
         let mut report = ComponentStatus::starting(format!("{exchange}:{symbol}"));
         (report.exchange, report.symbol) = (Some(exchange.to_owned()), Some(symbol.to_owned()));
-        let is_streamed = self.series.iter().all(Series::is_streamed);
-        report.mode = Some(if is_streamed { Mode::LiveWebsocket } else { Mode::LiveRestPolling });
-        let is_backfilling = self.series.iter().any(|series| series.book.is_backfilling());
+        let now = self.setup.venue.now();
+        let tape = self.tape.as_ref().filter(|side| side.keeps);
+        let hears_trades = self.tape.as_ref().is_some_and(|side| side.live.connection().is_some());
+        let is_built = self.series.iter().any(|series| matches!(series.feed, Feed::Built { .. }));
+        let is_streamed = self.series.iter().all(Series::is_streamed) && (tape.is_none() || hears_trades);
+        report.mode = Some(match (is_streamed, is_built || self.series.is_empty()) {
+            (false, _) => Mode::LiveRestPolling,
+            (true, true) => Mode::LiveTrade,
+            (true, false) => Mode::LiveWebsocket,
+        });
+        let live_from = self.tape.as_ref().and_then(|side| side.live.from());
+        let is_backfilling = self.series.iter().any(|series| series.book.is_backfilling())
+            || tape.is_some_and(|side| side.tape.is_backfilling(now, live_from));
         (report.phase, report.health) =
             if is_backfilling { (Phase::Backfilling, Health::Processing) } else { (Phase::Live, Health::Running) };
         report.restarts = self.setup.restarts;
@@ -23,15 +33,18 @@ impl SymbolActor {
             report.last_candle = Some(open);
             report.lag_ms = Some((self.setup.venue.now() - close).num_milliseconds().max(0));
         }
-        let count = self.series.len().max(1) as f64;
-        let (complete, settled) = self.series.iter().fold((0.0, 0.0), |(complete, settled), series| {
-            let (a, b) = series.book.shares();
-            (complete + a, settled + b)
-        });
+        let shares: Vec<(f64, f64)> = self
+            .series
+            .iter()
+            .map(|series| series.book.shares())
+            .chain(tape.map(|side| (side.tape.share(now, live_from), side.tape.share(now, live_from))))
+            .collect();
+        let count = shares.len().max(1) as f64;
+        let (complete, settled) = shares.iter().fold((0.0, 0.0), |sums, share| (sums.0 + share.0, sums.1 + share.1));
         report.coverage_percent = Some(100.0 * complete / count);
         report.settled_percent = Some(100.0 * settled / count);
-        let timeframes: Vec<&str> = self.series.iter().map(|series| series.timeframe.as_str()).collect();
-        report.message = timeframes.join(",");
+        let timeframes = self.series.iter().map(|series| series.timeframe.as_str());
+        report.message = timeframes.chain(tape.map(|_| "trades")).collect::<Vec<_>>().join(",");
         if self.revisions > 0 {
             report.message.push_str(&format!("; {} revisions", self.revisions));
         }

@@ -92,7 +92,7 @@ impl Lineage {
     fn of(series: &Series) -> Lineage {
         let parts = match series.feed {
             Feed::Derived { from, .. } => Some(from),
-            Feed::Native { .. } => None,
+            Feed::Native { .. } | Feed::Built { .. } => None,
         };
         Lineage { id: series.id, grid: series.grid(), parts, complete: series.book.complete() }
     }

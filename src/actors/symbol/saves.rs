@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::SymbolActor;
 use super::calls::Slots;
 use super::series::Series;
-use crate::actors::messages::{SaveError, SaveSeries, SymbolNews};
+use crate::actors::messages::{SaveError, SaveSymbol, SymbolNews};
 use crate::market::Source;
 use crate::store::{SeriesChange, SeriesOutcome};
 use crate::supervise::exit::Exit;
@@ -22,12 +22,16 @@ pub(super) const STATEMENT_AGE: Duration = Duration::from_secs(5);
 impl SymbolActor {
     /// Sends what waits to the writer, one save at a time.
     pub(super) fn save(&mut self, ctx: &mut Context<Self>) {
-        if self.saving.is_some() || !self.series.iter().any(Series::has_pending) {
+        let now = self.setup.venue.now();
+        let trades = self.tape.as_ref().filter(|side| side.has_pending());
+        if self.saving.is_some() || (trades.is_none() && !self.series.iter().any(Series::has_pending)) {
             return;
         }
+        let trades_are_due = trades.is_some_and(|side| side.is_due(now));
         let since = *self.pending_since.get_or_insert_with(Instant::now);
         let is_concluded = self.urgent == Slots::Concluded || self.background == Slots::Concluded;
-        let is_urgent = self.is_stopping || is_concluded || self.series.iter().any(Series::has_candles);
+        let is_urgent =
+            self.is_stopping || is_concluded || trades_are_due || self.series.iter().any(Series::has_candles);
         if !is_urgent && since.elapsed() < STATEMENT_AGE {
             return;
         }
@@ -42,7 +46,10 @@ impl SymbolActor {
         let changes = Arc::new(changes);
         self.saving = Some(changes.clone());
         let mut writer = self.setup.writer.clone();
-        let saving = async move { writer.send(SaveSeries { changes }).await };
+        // Candles and the trades they are made of are one transaction.
+        let trades = self.take_trades();
+        self.saves_trades = trades.as_ref().is_some_and(|change| !change.trades.is_empty());
+        let saving = async move { writer.send(SaveSymbol { series: changes, trades }).await };
         ctx.spawn(saving.into_actor(self).map(|result, actor, ctx| actor.saved(result, ctx)));
     }
 
@@ -58,7 +65,7 @@ impl SymbolActor {
                 *slot = Slots::Free;
             }
         }
-        let (mut is_deaf, mut is_useful) = (false, false);
+        let (mut is_deaf, mut is_useful) = (false, std::mem::take(&mut self.saves_trades));
         for (change, outcome) in changes.iter().zip(&outcomes) {
             if let Some(series) = self.series.iter_mut().find(|series| series.id == change.series) {
                 series.saved(change);

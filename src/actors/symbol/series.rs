@@ -4,12 +4,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::engine::book::{Book, Conclusion};
 use crate::engine::settle::{Tracker, Verdict};
+use crate::engine::tape::build::Built;
 use crate::market::ledger::{Coverage, JUST_CLOSED, LedgerChange, NOT_FETCHED};
 use crate::market::{Candle, FinalCandle, Grid, Rule, Source, Span, SpanSet, Timeframe};
 use crate::store::{SeriesChange, SeriesId};
 
 /// How long after close and grace a stream may still settle its bucket before REST reads it.
 const STREAM_PATIENCE: TimeDelta = TimeDelta::seconds(10);
+/// How long after its close a bar built from a stream's trades is decided, at the latest.
+const BUILD_GRACE: TimeDelta = TimeDelta::seconds(5);
 /// How long after its close a derived bar may wait for its parts before it is read natively.
 const DERIVE_PATIENCE: TimeDelta = TimeDelta::seconds(45);
 
@@ -21,6 +24,11 @@ pub(super) enum Feed {
         tracker: Option<Box<Tracker>>,
         /// How long after a close a frame of the same connection settles the bucket.
         grace: TimeDelta,
+    },
+    /// Built from the trades of a stream.
+    Built {
+        /// The oldest bucket the stream's trades have yet to decide; `None` without a stream.
+        next: Option<DateTime<Utc>>,
     },
     /// The sums of a finer series of the same symbol.
     Derived {
@@ -63,7 +71,7 @@ impl Series {
     pub fn tracker(&mut self) -> Option<&mut Tracker> {
         match &mut self.feed {
             Feed::Native { tracker, .. } => tracker.as_deref_mut(),
-            Feed::Derived { .. } => None,
+            Feed::Built { .. } | Feed::Derived { .. } => None,
         }
     }
 
@@ -71,6 +79,7 @@ impl Series {
     pub fn is_streamed(&self) -> bool {
         match &self.feed {
             Feed::Native { tracker, .. } => tracker.as_ref().is_some_and(|tracker| tracker.connection().is_some()),
+            Feed::Built { next } => next.is_some(),
             Feed::Derived { .. } => true,
         }
     }
@@ -83,7 +92,19 @@ impl Series {
                 let from = tracker.as_ref()?.owned_from()?;
                 Some((from, grid.close_of(from) + *grace + STREAM_PATIENCE))
             }
+            Feed::Built { next } => {
+                let next = (*next)?;
+                Some((next, grid.close_of(next) + BUILD_GRACE + STREAM_PATIENCE))
+            }
             Feed::Derived { next, .. } => Some((*next, grid.close_of(*next) + DERIVE_PATIENCE)),
+        }
+    }
+
+    /// The stream's trades decide buckets from `from` on; `None`: there is no stream.
+    pub fn build_from(&mut self, from: Option<DateTime<Utc>>) {
+        let grid = self.grid();
+        if let Feed::Built { next } = &mut self.feed {
+            *next = from.map(|from| grid.ceil(from));
         }
     }
 
@@ -95,7 +116,10 @@ impl Series {
             Feed::Native { tracker: Some(tracker), grace } => {
                 tracker.abandon_before(grid.last_closed_end(now - *grace - STREAM_PATIENCE));
             }
-            Feed::Native { .. } => {}
+            Feed::Native { .. } | Feed::Built { next: None } => {}
+            Feed::Built { next: Some(next) } => {
+                *next = grid.last_closed_end(now - BUILD_GRACE - STREAM_PATIENCE).max(*next);
+            }
             Feed::Derived { next, is_reading, .. } => {
                 let overdue = grid.last_closed_end(now - DERIVE_PATIENCE);
                 if !*is_reading && *next < overdue {
@@ -154,15 +178,84 @@ impl Series {
     /// Queues a bar that was settled without REST: covered, but not verified.
     pub fn settle(&mut self, settled: FinalCandle) {
         let open = settled.candle.open_time;
-        let bucket = Span::new(open, self.grid().next_open(open));
-        let skipped = Span::new(self.book.extent().to, open);
-        self.book.observe_through(bucket.to);
+        self.cover(Span::new(open, self.grid().next_open(open)), false);
+        self.push(settled);
+    }
+
+    /// Queues the statement that a stretch is complete.
+    fn cover(&mut self, span: Span, verified: bool) {
+        let skipped = Span::new(self.book.extent().to, span.from);
+        self.book.observe_through(span.to);
         if !skipped.is_empty() {
             self.state(LedgerChange::Set(skipped, Coverage::missing(JUST_CLOSED)));
         }
-        self.push(settled);
-        self.pending.ledger.push(LedgerChange::Set(bucket, Coverage::Complete { verified: false }));
-        self.unsaved.insert(bucket);
+        self.pending.ledger.push(LedgerChange::Set(span, Coverage::Complete { verified }));
+        self.unsaved.insert(span);
+    }
+
+    /// Queues what a stream's trades decided. Where candles are built from trades alone there is
+    /// nothing to verify them with.
+    pub fn build(&mut self, built: Built, observed_at: DateTime<Utc>) {
+        let verified = self.book.is_from_trades();
+        let decided: SpanSet = built.complete.into_iter().collect();
+        // Somebody else may have been faster.
+        let news = decided.subtract(&self.book.complete()).subtract(&self.unsaved);
+        for (candle, source, rule) in built.candles {
+            let is_correction = !decided.contains(candle.open_time);
+            if is_correction && !verified {
+                // What the venue itself says of it decides.
+                let bucket = Span::new(candle.open_time, self.grid().next_open(candle.open_time));
+                self.book.doubt(bucket);
+                self.state(LedgerChange::Unverify(bucket));
+            }
+            if is_correction || news.contains(candle.open_time) {
+                self.push(FinalCandle { candle, source, rule, observed_at });
+            }
+        }
+        news.spans().iter().for_each(|span| self.cover(*span, verified));
+        if let (Feed::Built { next: Some(next) }, Some(last)) = (&mut self.feed, decided.spans().last()) {
+            *next = (*next).max(last.to);
+        }
+    }
+
+    /// The bucket of a trade that nobody knew of is built again if it was final. The statement is
+    /// saved with the trade, so that no restart forgets it.
+    pub fn build_again(&mut self, time: DateTime<Utc>) {
+        let open = self.grid().bucket_at(time);
+        if self.is_settled(open) {
+            self.state(LedgerChange::Unverify(Span::new(open, self.grid().next_open(open))));
+        }
+    }
+
+    /// The quiet buckets between what is built again inside `span` and the next trade are built again.
+    pub fn build_quiet_again(&mut self, span: Span, next_trade: DateTime<Utc>) {
+        if let Some(last) = self.book.outdated().within(span).spans().last() {
+            let quiet = Span::new(last.to, self.grid().bucket_at(next_trade));
+            if !quiet.is_empty() {
+                self.state(LedgerChange::Unverify(quiet));
+            }
+        }
+    }
+
+    /// What is to be built from trades at hand.
+    pub fn trade_work(&self, now: DateTime<Utc>) -> SpanSet {
+        self.book.trade_work(now).subtract(&self.unsaved)
+    }
+
+    /// Queues what a pass over old trades decided, as far as it was missing or outdated.
+    pub fn build_missing(&mut self, built: Built, observed_at: DateTime<Utc>, now: DateTime<Utc>) {
+        let work = self.trade_work(now);
+        let wanted = |open: DateTime<Utc>| work.contains(open);
+        for (candle, source, rule) in built.candles.into_iter().filter(|(candle, ..)| wanted(candle.open_time)) {
+            self.push(FinalCandle { candle, source, rule, observed_at });
+        }
+        for span in built.complete.iter().flat_map(|span| work.within(*span).spans().to_vec()) {
+            self.cover(span, true);
+        }
+        for span in built.priceless.iter().flat_map(|span| work.within(*span).spans().to_vec()) {
+            let change = self.book.priceless(span, now);
+            self.state(change);
+        }
     }
 
     /// Queues what a REST page proved.

@@ -7,12 +7,12 @@ use anyhow::{Context, anyhow};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::csv_rows::{Fault, read_amount, read_decimal, read_id, read_side, read_time};
 use super::{Args, Origin, read_line};
 use crate::cli::Failure;
 use crate::cli::failure::OrUsage;
-use crate::exchange::{HttpReply, Instrument, registry};
-use crate::market::{Anchors, Trade};
+use crate::cli::trade_rows::{Fault, read_amount, read_decimal, read_id, read_side, read_time};
+use crate::exchange::{HttpReply, Instrument, TradeCursor, registry};
+use crate::market::Trade;
 
 /// The longest answer or line that is read.
 pub(super) const BODY_LIMIT_BYTES: u64 = 64 << 20;
@@ -133,15 +133,9 @@ fn read_body(
     let row = registry::find(exchange).or_usage()?;
     // The name of the market decides nothing about how its trades are written.
     let symbol = args.symbol.clone().map_or_else(|| "?".parse(), Ok).or_usage()?;
-    let instrument = Instrument {
-        rest_id: symbol.as_str().to_owned(),
-        stream_id: symbol.as_str().to_owned(),
-        symbol,
-        is_trading: true,
-        anchors: Anchors::default(),
-    };
+    let instrument = Instrument::new(symbol.clone(), symbol.as_str(), symbol.as_str());
     let page = (row.build)(row.public_endpoints())
-        .decode_trades(&instrument, &HttpReply::new(200, body))
+        .decode_trades(&instrument, &TradeCursor::Newest, &HttpReply::new(200, body))
         .with_context(|| format!("the answer of {exchange} cannot be read"))?;
     page.trades.into_iter().try_for_each(&mut take)
 }

@@ -1,6 +1,5 @@
 //! `candlewick aggregate`: trades to candles, streaming, in constant memory.
 
-mod csv_rows;
 mod json_rows;
 
 use std::fs::File;
@@ -12,6 +11,7 @@ use anyhow::{Context, anyhow};
 
 use super::failure::{Failure, OrUsage};
 use super::lines::{self, CandleLine};
+use super::trade_rows::TradeRows;
 use crate::config::parse_duration;
 use crate::exchange::registry;
 use crate::market::{AggregateStats, Aggregator, Anchors, Candle, Grid, Symbol, Timeframe, Trade, WeekStart};
@@ -115,13 +115,18 @@ pub fn stream(
         Some(b'{' | b'[') => {
             json_rows::read(input, above, args, |origin, line, trade| candles.push(origin, line, &trade, out))?;
         }
-        Some(_) => csv_rows::read(input, above, |line, trade| candles.push(&Origin::default(), line, trade, out))?,
+        Some(_) => {
+            let mut rows = TradeRows::new(input, above)?;
+            while let Some((line, trade)) = rows.next_row()? {
+                candles.push(&Origin::default(), line, &trade.map_err(|fault| fault.on_line(line))?, out)?;
+            }
+        }
     }
     candles.finish(out)
 }
 
 /// Passes over white space; how many lines that were, and the byte after it, which stays in the input.
-fn first_byte(input: &mut dyn BufRead) -> io::Result<(u64, Option<u8>)> {
+pub(in crate::cli) fn first_byte(input: &mut dyn BufRead) -> io::Result<(u64, Option<u8>)> {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     if input.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
         input.consume(BYTE_ORDER_MARK.len());

@@ -79,7 +79,10 @@ fn lines_of_decode_are_read_with_their_market() {
         out,
         "{\"kind\":\"candle\",\"exchange\":\"kraken\",\"symbol\":\"BTC/USDT\",\"timeframe\":\"1m\",\"open_time\":\"2025-11-10T17:23:00Z\",\"open\":105433.6,\"high\":105433.6,\"low\":105433.6,\"close\":105433.6,\"volume\":0.00027625,\"quote_volume\":29.126032,\"trades\":1,\"final\":false}\n"
     );
-    assert_eq!(result.unwrap().0, AggregateStats { trades: 1, duplicates: 1, late: 0, out_of_order: 0 });
+    assert_eq!(
+        result.unwrap().0,
+        AggregateStats { trades: 1, duplicates: 1, late: 0, out_of_order: 0, corrections: 0 }
+    );
     let other = format!("{lines}{}", lines.lines().nth(1).unwrap().replace("BTC", "ETH"));
     assert_eq!(
         fault("-t 1m", &other),

@@ -147,6 +147,7 @@ fn text_of(key: &str, value: &Value) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::registry;
     use crate::market::Timeframe;
 
     fn now() -> DateTime<Utc> {
@@ -205,7 +206,7 @@ mod tests {
         assert_eq!(
             faults(csv),
             [
-                "line 4: unknown exchange \"krakn\"; did you mean kraken? valid: kraken binance yahoo",
+                &format!("line 4: unknown exchange \"krakn\"; did you mean kraken? valid: {}", registry::ids()),
                 "line 5: symbol \"BTC-USD\" is no pair; Kraken has markets like BTC/USD. did you mean BTC/USD?",
                 "line 5: kraken has no candles of 3m; valid: 1m 5m 15m 30m 1h 4h 1d 1w",
                 "line 5: backfill days \"x\" is no whole number of days, 0 or more",

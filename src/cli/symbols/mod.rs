@@ -18,9 +18,11 @@ use super::database::{DatabaseArgs, block_on};
 use super::lines::Time;
 use super::listing::{self, Format, Row, count, say};
 use crate::clock::Clock;
+use crate::collector::{add_symbol, exchange_row};
+use crate::exchange::registry;
 use crate::market::{Symbol, Timeframe};
 use crate::store::reader::Reader;
-use crate::store::{Access, CandleSource, Store, SymbolChange, SymbolRow, SymbolState};
+use crate::store::{Access, CandleSource, ExchangeRow, Store, SymbolChange, SymbolRow, SymbolState};
 
 /// Arguments of `symbols`.
 #[derive(Debug, clap::Args)]
@@ -143,7 +145,7 @@ async fn want(database: &DatabaseArgs, wishes: &[Wish]) -> Result<(), Failure> {
     let store = database.open(Access::Create).await?;
     let (mut added, mut widened, mut unchanged) = (0, 0, 0);
     for Wish { new, is_paused, notes } in wishes {
-        let change = store.add_symbol(new).await?;
+        let change = add_symbol(&*store, new).await?;
         if *is_paused {
             store.set_symbol_state(&new.exchange, &new.symbol, &SymbolState::Paused).await?;
         }
@@ -163,6 +165,9 @@ async fn want(database: &DatabaseArgs, wishes: &[Wish]) -> Result<(), Failure> {
         for note in notes {
             say(format_args!("  {note}"));
         }
+        if let Some(note) = off_note(&exchange_row(&*store, &new.exchange).await?) {
+            say(format_args!("  {note}"));
+        }
     }
     if wishes.len() > 1 {
         say(format_args!("{added} added, {widened} widened, {unchanged} unchanged"));
@@ -171,6 +176,22 @@ async fn want(database: &DatabaseArgs, wishes: &[Wish]) -> Result<(), Failure> {
         say("a running collector notices within 2 s and checks with the exchange that the market exists");
     }
     Ok(())
+}
+
+/// What to know of an exchange that is switched off, or that is closed and on all the same.
+fn off_note(row: &ExchangeRow) -> Option<String> {
+    let closed = registry::find(&row.name).ok().and_then(|found| found.capabilities.closed);
+    let id = &row.name;
+    match (closed, row.enabled) {
+        (Some(why), false) => Some(format!(
+            "{why}: {id} is switched off and nothing of it is collected; switch it on with: candlewick exchanges enable {id}"
+        )),
+        (Some(why), true) => {
+            Some(format!("{why}, and {id} is on; switch it off with: candlewick exchanges disable {id}"))
+        }
+        (None, false) => Some(format!("{id} is switched off; switch it on with: candlewick exchanges enable {id}")),
+        (None, true) => None,
+    }
 }
 
 async fn row_of(store: &dyn Store, exchange: &str, symbol: &Symbol) -> Result<Option<SymbolRow>, Failure> {
@@ -222,7 +243,7 @@ async fn print_list(database: &DatabaseArgs, list: List) -> Result<(), Failure> 
     let mut rows = store.symbols().await?;
     if let Some(exchange) = &list.exchange {
         if !rows.iter().any(|row| row.exchange == *exchange) {
-            crate::exchange::registry::find(exchange).map_err(Failure::usage)?;
+            registry::find(exchange).map_err(Failure::usage)?;
         }
         rows.retain(|row| row.exchange == *exchange);
     }

@@ -96,6 +96,14 @@ impl Request {
         {
             keep(format!("{} has no trades, only candles", venue.id));
         }
+        if let Some(venue) = venue
+            && self.only_ticker
+            && !venue.has_tickers
+        {
+            let others = registry::EXCHANGES.iter().map(|row| row.capabilities).filter(|other| other.has_tickers);
+            let others = others.map(|other| other.id).collect::<Vec<_>>().join(" ");
+            keep(format!("{} has no tickers; those that have: {others}", venue.id));
+        }
         if self.only_ticker && (self.timeframes.is_some() || collect_trades) {
             keep("the ticker only is wanted, but timeframes or trades too; leave out one of them".to_owned());
         }
@@ -278,7 +286,7 @@ mod tests {
         assert_eq!(
             faults,
             [
-                "unknown exchange \"krakn\"; did you mean kraken? valid: kraken binance yahoo",
+                &format!("unknown exchange \"krakn\"; did you mean kraken? valid: {}", registry::ids()),
                 "symbol \"btc/usd\" is in lower case; did you mean BTC/USD?",
                 "unknown timeframe \"7m\"; valid: 1s 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M (1m is a minute, 1M a month)",
                 "candle source \"guess\" is neither venue nor trades",
@@ -336,6 +344,10 @@ mod tests {
         assert_eq!(faults(built("yahoo", "AAPL")), ["yahoo has no trades, only candles"]);
         let ticker = Request { only_ticker: true, ..request("kraken", "BTC/USD") };
         assert_eq!(ticker.check(now()).unwrap().new.timeframes, []);
+        let [fault] = &faults(Request { symbol: "AAPL".into(), exchange: "yahoo".into(), ..ticker.clone() })[..] else {
+            panic!("one fault")
+        };
+        assert!(fault.starts_with("yahoo has no tickers; those that have: kraken binance"), "{fault}");
         assert_eq!(
             faults(Request { timeframes: Some("1m".into()), ..ticker }),
             ["the ticker only is wanted, but timeframes or trades too; leave out one of them"]

@@ -12,7 +12,7 @@ use crate::market::ledger::{
 use crate::market::{Candle, Span, SpanSet};
 
 /// Reads that bring nothing before a stretch is called unavailable.
-const MAX_ATTEMPTS: u32 = 5;
+pub(super) const MAX_ATTEMPTS: u32 = 5;
 
 /// What a page changes.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -45,7 +45,7 @@ impl Book {
             set.spans().iter().map(change).collect::<Vec<_>>()
         };
         let mut ledger = [set(&complete.subtract(&young), true), set(&young, false)].concat();
-        for missing in self.missing().filter(|m| m.span.overlaps(call.span)) {
+        for missing in self.unread().filter(|m| m.span.overlaps(call.span)) {
             self.account(&missing, call, &complete, &holes, page.sent_at, &mut ledger);
         }
         Conclusion {

@@ -9,6 +9,7 @@ mod plan;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod trades;
 #[cfg(test)]
 mod venue_oracle;
 
@@ -18,9 +19,11 @@ use chrono::{DateTime, Utc};
 
 pub use conclude::Conclusion;
 pub use plan::Call;
-pub use rules::SeriesRules;
+pub use rules::{FromTrades, SeriesRules};
 
-use crate::market::ledger::{self, Coverage, LedgerChange, LedgerEntry, NOT_FETCHED, NOT_RUNNING};
+use crate::market::ledger::{
+    self, Coverage, FROM_TRADES, LedgerChange, LedgerEntry, NOT_FETCHED, NOT_RUNNING, TOO_OLD,
+};
 use crate::market::{Grid, Span, SpanSet};
 
 /// Buckets read again with every call.
@@ -63,6 +66,13 @@ impl Book {
         let unaccounted = known.gaps(Span::new(wanted_from, looked_until));
         let mut changes: Vec<_> =
             unaccounted.spans().iter().map(|span| LedgerChange::Set(*span, Coverage::missing(NOT_FETCHED))).collect();
+        if rules.from_trades == FromTrades::Old {
+            // A method that was not there when it was given up.
+            let given_up =
+                ledger::select(&entries, |c| matches!(c, Coverage::Unavailable { reason } if reason == TOO_OLD));
+            let reopen = |span: &Span| LedgerChange::Set(*span, Coverage::missing(FROM_TRADES));
+            changes.extend(given_up.spans().iter().map(reopen));
+        }
         let away = Span::new(looked_until, closed);
         if !away.is_empty() {
             changes.push(LedgerChange::Set(away, Coverage::missing(reason)));
@@ -156,7 +166,13 @@ impl Book {
 
     /// True while history is still to be read.
     pub fn is_backfilling(&self) -> bool {
-        self.missing().any(|m| m.reason == NOT_FETCHED)
+        self.missing().any(|m| matches!(m.reason, NOT_FETCHED | FROM_TRADES))
+    }
+
+    /// What is missing and asked of the venue's candles.
+    fn unread(&self) -> impl DoubleEndedIterator<Item = Missing<'_>> {
+        let reads = self.rules.from_trades != FromTrades::All;
+        self.missing().filter(move |m| reads && m.reason != FROM_TRADES)
     }
 
     /// What is wanted and not covered, oldest first.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Book, REREAD_BUCKETS};
+use super::{Book, FromTrades, REREAD_BUCKETS};
 use crate::engine::budget::Priority;
-use crate::market::ledger::{self, Coverage, JUST_CLOSED, LATE_BAR, LedgerChange, NOT_FETCHED, TOO_OLD};
+use crate::market::ledger::{self, Coverage, FROM_TRADES, JUST_CLOSED, LATE_BAR, LedgerChange, NOT_FETCHED, TOO_OLD};
 use crate::market::{Span, SpanSet};
 
 /// How many buckets are gathered before they are verified, and the longest they wait for it.
@@ -32,21 +32,26 @@ impl Book {
     /// Statements about what has fallen out of the venue's history without being fetched.
     pub fn retire(&self, now: DateTime<Utc>) -> Vec<LedgerChange> {
         let Some(edge) = self.rules.depth_edge(now) else { return vec![] };
-        self.missing()
+        let coverage = match self.rules.from_trades {
+            FromTrades::Never => Coverage::Unavailable { reason: TOO_OLD.to_owned() },
+            FromTrades::Old => Coverage::missing(FROM_TRADES),
+            FromTrades::All => return vec![],
+        };
+        self.unread()
             .map(|missing| Span::new(missing.span.from, missing.span.to.min(edge)))
             .filter(|span| !span.is_empty())
-            .map(|span| LedgerChange::Set(span, Coverage::Unavailable { reason: TOO_OLD.to_owned() }))
+            .map(|span| LedgerChange::Set(span, coverage.clone()))
             .collect()
     }
 
     /// The live or repair read that is due at `now`: everything missed up to its newest bucket, as
     /// far back as one page reaches.
     pub fn urgent_call(&self, now: DateTime<Utc>) -> Option<Call> {
-        let due = || self.missing().filter(move |m| m.reason != NOT_FETCHED && m.is_due(now));
+        let due = || self.unread().filter(move |m| m.reason != NOT_FETCHED && m.is_due(now));
         let mut wanted = due().map(|m| m.span).collect::<SpanSet>().union(&self.doubted);
         if !self.rules.honours_end && !wanted.is_empty() {
             // Such a page reaches to the newest bar anyway: the same call reads the history before it.
-            let history = self.missing().filter(|m| m.reason == NOT_FETCHED && m.is_due(now));
+            let history = self.unread().filter(|m| m.reason == NOT_FETCHED && m.is_due(now));
             wanted = wanted.union(&history.map(|m| m.span).collect());
         }
         let (oldest, to) = (wanted.spans().first()?.from, wanted.spans().last()?.to);
@@ -66,7 +71,7 @@ impl Book {
 
     /// The backfill or verification read that is due at `now`, newest history first.
     pub fn background_call(&self, now: DateTime<Utc>) -> Option<Call> {
-        if let Some(missing) = self.missing().rfind(|m| m.reason == NOT_FETCHED && m.is_due(now)) {
+        if let Some(missing) = self.unread().rfind(|m| m.reason == NOT_FETCHED && m.is_due(now)) {
             let Span { from, to } = missing.span;
             let from = if self.asks_for_all(missing.attempts) { from } else { from.max(self.rules.page_start(to)) };
             return Some(Call {
@@ -74,14 +79,16 @@ impl Book {
                 priority: Priority::Backfill,
             });
         }
-        let span = self.oldest_unverified(now).filter(|span| self.verify_at(span.from) <= now)?;
+        let reads = self.rules.from_trades != FromTrades::All;
+        let span = self.oldest_unverified(now).filter(|_| reads).filter(|span| self.verify_at(span.from) <= now)?;
         Some(Call { span, priority: Priority::Verification })
     }
 
     /// When the book next has something to do by itself, always after `now`.
     pub fn wake_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let retries = self.missing().filter_map(|m| m.next_attempt_at);
-        let verification = self.oldest_unverified(now).map(|span| self.verify_at(span.from));
+        let reads = self.rules.from_trades != FromTrades::All;
+        let verification = self.oldest_unverified(now).filter(|_| reads).map(|span| self.verify_at(span.from));
         // While the stream is late in settling, the edge stands behind what has closed.
         let mut open = self.observed_until.max(self.grid().bucket_at(now - self.rules.page.settle));
         while self.rules.next_close(open) <= now {

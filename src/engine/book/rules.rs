@@ -7,7 +7,7 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc, Weekday};
 
 use super::REREAD_BUCKETS;
 use crate::engine::page::PageRules;
-use crate::exchange::{Capabilities, Depth, QuietPolicy};
+use crate::exchange::{Capabilities, Depth, QuietPolicy, TimeframeRow};
 use crate::market::{Anchors, Grid, Timeframe};
 
 /// Longest wait between two reads of a stretch that is not there.
@@ -28,12 +28,38 @@ pub struct SeriesRules {
     pub honours_end: bool,
     /// When a late bar is asked for again, counted from the first read.
     pub late_bar_delays: &'static [Duration],
+    /// What is built from trades.
+    pub from_trades: FromTrades,
+}
+
+/// Which candles of a series are built from trades, because the venue's own are not to be had or
+/// not wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FromTrades {
+    /// None.
+    Never,
+    /// Those that are older than the venue's candles reach.
+    Old,
+    /// All; the venue's candles are never asked for.
+    All,
 }
 
 impl SeriesRules {
     /// The rules of a native timeframe; `None` when the venue does not have it.
-    pub fn new(capabilities: &'static Capabilities, timeframe: Timeframe, anchors: Anchors) -> Option<SeriesRules> {
-        let row = capabilities.timeframe(timeframe)?;
+    pub fn new(
+        capabilities: &'static Capabilities,
+        timeframe: Timeframe,
+        anchors: Anchors,
+        from_trades: FromTrades,
+    ) -> Option<SeriesRules> {
+        let row = match capabilities.timeframe(timeframe) {
+            Some(row) => *row,
+            // Trades make any timeframe.
+            None if from_trades == FromTrades::All => {
+                TimeframeRow { timeframe, wire: "", depth: Depth::Full, page_limit_span: None }
+            }
+            None => return None,
+        };
         Some(SeriesRules {
             page: PageRules {
                 grid: Grid::new(timeframe, anchors),
@@ -46,6 +72,7 @@ impl SeriesRules {
             page_limit_span: row.page_limit_span,
             honours_end: capabilities.candle_rest.honours_end,
             late_bar_delays: capabilities.late_bar_delays,
+            from_trades,
         })
     }
 

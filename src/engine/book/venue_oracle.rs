@@ -132,6 +132,7 @@ impl Venue {
             page_limit_span: plan.has_span_limit.then(|| plan.timeframe.nominal() * 20),
             honours_end: plan.honours_end,
             late_bar_delays: DELAYS,
+            from_trades: FromTrades::Never,
         };
         let mut close = 100.0;
         let truth = opens

@@ -11,12 +11,14 @@ mod wire;
 
 use std::time::Duration;
 
-use crate::market::{Span, Symbol, Timeframe};
+use chrono::{DateTime, Utc};
+
+use crate::market::{Span, Symbol, Ticker, Timeframe};
 
 use super::{
-    CandleRest, CandleStream, Capabilities, Channel, ConnectionLimits, ControlFrame, Depth, Dialect, Endpoints, Event,
-    HttpReply, HttpRequest, Instrument, InstrumentSource, QuietPolicy, RateLimit, Standing, Subscription, TimeframeRow,
-    TradeCursor, TradePage, TradeRest, TradeStream, VenueError,
+    CandleRest, CandleStream, Capabilities, Channel, ConnectionLimits, ControlFrame, Depth, Dialect, Dialogue,
+    Endpoints, Event, HttpReply, HttpRequest, Instrument, InstrumentSource, QuietPolicy, RateLimit, Standing,
+    Subscription, TimeframeRow, TradeCursor, TradeHistory, TradePage, TradeRest, TradeStream, VenueError,
 };
 use crate::market::Candle;
 
@@ -46,7 +48,11 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     instruments: InstrumentSource::List,
     candle_rest: CandleRest { page_limit_rows: 720, honours_end: false },
     candle_stream: Some(CandleStream { has_closed_flag: false, is_cumulative: true, grace: Duration::from_secs(3) }),
-    trade_rest: Some(TradeRest { page_limit_rows: TRADES_PAGE_LIMIT_ROWS, has_history: true, ids_are_dense: true }),
+    trade_rest: Some(TradeRest {
+        page_limit_rows: TRADES_PAGE_LIMIT_ROWS,
+        history: TradeHistory::Forward(Depth::Full),
+        ids_are_dense: true,
+    }),
     trade_stream: Some(TradeStream { ids_are_dense: true }),
     quiet: QuietPolicy::Emits,
     settle: Duration::from_secs(2),
@@ -69,6 +75,8 @@ pub static CAPABILITIES: Capabilities = Capabilities {
         ping_every: Some(Duration::from_secs(2)),
         has_heartbeat: true,
     },
+    has_tickers: true,
+    closed: None,
     remark: "REST holds only the newest 720 bars of a timeframe; what is older is recorded as unavailable",
 };
 
@@ -107,7 +115,13 @@ impl Dialect for Kraken {
         rest::decode_instruments(reply)
     }
 
-    fn encode_candles(&self, instrument: &Instrument, timeframe: Timeframe, span: Span) -> HttpRequest {
+    fn encode_candles(
+        &self,
+        instrument: &Instrument,
+        timeframe: Timeframe,
+        span: Span,
+        _now: DateTime<Utc>,
+    ) -> HttpRequest {
         rest::encode_candles(&self.endpoints.rest, instrument, timeframe, span)
     }
 
@@ -125,18 +139,31 @@ impl Dialect for Kraken {
         rest::encode_trades(&self.endpoints.rest, instrument, cursor)
     }
 
-    fn decode_trades(&self, instrument: &Instrument, reply: &HttpReply) -> Result<TradePage, VenueError> {
+    fn decode_trades(
+        &self,
+        instrument: &Instrument,
+        _cursor: &TradeCursor,
+        reply: &HttpReply,
+    ) -> Result<TradePage, VenueError> {
         rest::decode_trades(instrument, reply)
     }
 
-    fn stream_url(&self, _channel: Channel) -> String {
+    fn encode_tickers(&self, instruments: &[Instrument]) -> Vec<HttpRequest> {
+        rest::encode_tickers(&self.endpoints.rest, instruments)
+    }
+
+    fn decode_tickers(&self, _call: &HttpRequest, reply: &HttpReply) -> Result<Vec<(String, Ticker)>, VenueError> {
+        rest::decode_tickers(reply)
+    }
+
+    fn stream_url(&self, _subscription: &Subscription) -> String {
         format!("{}/v2", self.endpoints.stream)
     }
 
     /// One candle interval for each symbol of a connection: a second one is refused. Group 0 is
     /// trades, the others are their interval in minutes.
-    fn connection_group(&self, channel: Channel) -> u32 {
-        match channel {
+    fn connection_group(&self, subscription: &Subscription) -> u32 {
+        match subscription.channel {
             Channel::Candles(timeframe) => interval_minutes(timeframe) as u32,
             Channel::Trades => 0,
         }
@@ -146,7 +173,12 @@ impl Dialect for Kraken {
         stream::encode_control("subscribe", subscriptions, first_request_id)
     }
 
-    fn encode_unsubscribe(&self, subscriptions: &[Subscription], first_request_id: u64) -> Vec<ControlFrame> {
+    fn encode_unsubscribe(
+        &self,
+        _dialogue: &Dialogue,
+        subscriptions: &[Subscription],
+        first_request_id: u64,
+    ) -> Vec<ControlFrame> {
         stream::encode_control("unsubscribe", subscriptions, first_request_id)
     }
 
@@ -154,7 +186,7 @@ impl Dialect for Kraken {
         Some(stream::encode_ping(request_id))
     }
 
-    fn decode_frame<'a>(&self, text: &'a str, emit: &mut dyn FnMut(Event<'a>)) {
+    fn decode_frame<'a>(&self, _dialogue: &mut Dialogue, text: &'a str, emit: &mut dyn FnMut(Event<'a>)) {
         stream::decode_frame(text, emit);
     }
 
@@ -172,10 +204,11 @@ mod tests {
     #[test]
     fn every_interval_is_the_minutes_of_its_timeframe_and_has_its_own_connection() {
         let kraken = Kraken::build(registry::find("kraken").unwrap().public_endpoints());
-        let mut groups = vec![kraken.connection_group(Channel::Trades)];
+        let bitcoin = |channel| Subscription { channel, stream_id: "BTC/USD".into() };
+        let mut groups = vec![kraken.connection_group(&bitcoin(Channel::Trades))];
         for row in CAPABILITIES.timeframes {
             assert_eq!(interval_minutes(row.timeframe).to_string(), row.wire);
-            groups.push(kraken.connection_group(Channel::Candles(row.timeframe)));
+            groups.push(kraken.connection_group(&bitcoin(Channel::Candles(row.timeframe))));
         }
         assert_eq!(groups, [0, 1, 5, 15, 30, 60, 240, 1440, 10080]);
     }
@@ -183,7 +216,8 @@ mod tests {
     #[test]
     fn public_and_simulated_addresses_lead_to_the_second_version_of_the_socket() {
         let row = registry::find("kraken").unwrap();
-        let url = |endpoints| (row.build)(endpoints).stream_url(Channel::Trades);
+        let trades = Subscription { channel: Channel::Trades, stream_id: "BTC/USD".into() };
+        let url = |endpoints| (row.build)(endpoints).stream_url(&trades);
         assert_eq!(url(row.public_endpoints()), "wss://ws.kraken.com/v2");
         assert_eq!(url(row.simulated_endpoints("http://127.0.0.1:8787/")), "ws://127.0.0.1:8787/kraken/v2");
     }

@@ -8,19 +8,22 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 use crate::exchange::request::percent_encode;
+use crate::exchange::wire::{ascending, checked};
 use crate::exchange::{
     Cost, ErrorKind, HttpReply, HttpRequest, Instrument, Method, TradeCursor, TradePage, VenueError,
 };
-use crate::market::{Candle, Grid, Span, Timeframe, Trade, TradeId};
+use crate::market::{Candle, Grid, Span, Ticker, Timeframe, Trade, TradeId};
 
 use super::symbols::{self, ANCHORS};
-use super::wire::{self, Cells, Entries, Envelope, Pair, malformed};
+use super::wire::{self, Cells, Entries, Envelope, Pair, Scalar, TickerRow, malformed};
 use super::{TRADES_PAGE_LIMIT_ROWS, interval_minutes};
 
 /// Kraken asks callers over the limit to stay away for some seconds, and longer if they do not.
 const RATE_LIMIT_WAIT: Duration = Duration::from_secs(5);
 /// A temporary lockout lasts minutes; calling during it prolongs it.
 const LOCKOUT_WAIT: Duration = Duration::from_secs(300);
+/// Pairs of one ticker call: the address stays short, and a refused one costs few markets.
+const PAIRS_PER_TICKER_CALL: usize = 50;
 /// Digits of a nanosecond stamp. Shorter cursors would be read as seconds.
 const NANOSECOND_DIGITS: usize = 19;
 
@@ -54,7 +57,7 @@ pub fn encode_trades(base: &str, instrument: &Instrument, cursor: &TradeCursor) 
         TradeCursor::Newest => String::new(),
         TradeCursor::Time(time) => format!("&since={}", cursor_before(*time)),
         TradeCursor::Venue(cursor) => format!("&since={}", percent_encode(cursor)),
-        TradeCursor::AfterId(_) => return None,
+        TradeCursor::BeforeId(_) | TradeCursor::BeforeTime(_) => return None,
     };
     let pair = percent_encode(&instrument.rest_id);
     Some(get(base, "Trades", &format!("?pair={pair}&count={TRADES_PAGE_LIMIT_ROWS}{since}")))
@@ -153,17 +156,8 @@ pub fn decode_candles(
 ) -> Result<Vec<Candle>, VenueError> {
     let (rows, _) = rows_of::<Cells<'_, 8>>(instrument, result_of(reply)?)?;
     let grid = Grid::new(timeframe, ANCHORS);
-    let mut candles = rows.iter().map(|row| candle(row, &grid)).collect::<Result<Vec<_>, _>>()?;
-    candles.sort_by_key(|candle| candle.open_time);
-    // Of two rows of one bucket the later printed one is the newer state.
-    candles.dedup_by(|later, kept| {
-        let is_same = later.open_time == kept.open_time;
-        if is_same {
-            *kept = *later;
-        }
-        is_same
-    });
-    Ok(candles)
+    let candles = rows.iter().map(|row| candle(row, &grid)).collect::<Result<Vec<_>, _>>()?;
+    Ok(ascending(candles))
 }
 
 fn candle(row: &Cells<'_, 8>, grid: &Grid) -> Result<Candle, VenueError> {
@@ -181,24 +175,12 @@ fn candle(row: &Cells<'_, 8>, grid: &Grid) -> Result<Candle, VenueError> {
         trades,
         vwap: wire::vwap(row.get(5), trades, volume)?,
     };
-    check(candle, grid)
-}
-
-/// A candle that may be stored: on the grid, and of a volume that can be.
-pub fn check(candle: Candle, grid: &Grid) -> Result<Candle, VenueError> {
-    if !grid.is_border(candle.open_time) {
-        return Err(malformed(format!("{} is no border of {} bars", candle.open_time, grid.timeframe)));
-    }
-    if !candle.is_finite() {
-        return Err(malformed(format!("volume {} at {}", candle.volume, candle.open_time)));
-    }
-    Ok(candle)
+    checked(candle, grid)
 }
 
 /// Trades of an answer and the cursor of the page after them.
 pub fn decode_trades(instrument: &Instrument, reply: &HttpReply) -> Result<TradePage, VenueError> {
     let (rows, last) = rows_of::<Cells<'_, 7>>(instrument, result_of(reply)?)?;
-    let is_full = rows.len() >= TRADES_PAGE_LIMIT_ROWS as usize;
     let mut trades = Vec::with_capacity(rows.len());
     for row in &rows {
         let trade = trade(row, &trades)?;
@@ -210,7 +192,8 @@ pub fn decode_trades(instrument: &Instrument, reply: &HttpReply) -> Result<Trade
     } else {
         trades.sort_by_key(|trade| trade.time);
     }
-    let next = trades.last().filter(|_| is_full).map(|newest| {
+    // A page may be shorter than was asked for: only an empty one is the end.
+    let next = trades.last().map(|newest| {
         let cursor = last.map(|last| last.0).filter(|last| is_nanoseconds(last));
         TradeCursor::Venue(cursor.map_or_else(|| cursor_before(newest.time), str::to_owned))
     });
@@ -244,6 +227,38 @@ fn unnumbered_id(time: &str, trade: &Trade, earlier: &[Trade]) -> TradeId {
     let place = earlier.iter().rev().take_while(|other| other.time == trade.time).filter(same).count();
     let side = trade.side.map_or("", |side| side.as_str());
     TradeId::Text(format!("{time}/{}/{}/{side}/{place}", trade.price, trade.amount).into())
+}
+
+/// A call for each [`PAIRS_PER_TICKER_CALL`] markets.
+pub fn encode_tickers(base: &str, instruments: &[Instrument]) -> Vec<HttpRequest> {
+    let calls = instruments.chunks(PAIRS_PER_TICKER_CALL).map(|batch| {
+        let pairs: Vec<&str> = batch.iter().map(|instrument| instrument.rest_id.as_str()).collect();
+        get(base, "Ticker", &format!("?pair={}", percent_encode(&pairs.join(","))))
+    });
+    calls.collect()
+}
+
+/// Tickers by pair. There is no stamp, and no volume in quote currency.
+pub fn decode_tickers(reply: &HttpReply) -> Result<Vec<(String, Ticker)>, VenueError> {
+    let result = result_of(reply)?;
+    let Entries(entries) = serde_json::from_str(result.get()).map_err(|error| malformed(format!("result: {error}")))?;
+    let number = |cell: Option<Scalar<'_>>, field: &str| cell.map(|cell| cell.float(field)).transpose();
+    let ticker = |row: TickerRow<'_>| {
+        let first = |cells: Option<Cells<'_, 1>>, field: &str| number(cells.and_then(|cells| cells.get(0)), field);
+        Ok(Ticker {
+            time: None,
+            last: first(row.last, "last")?,
+            bid: first(row.bid, "bid")?,
+            ask: first(row.ask, "ask")?,
+            volume: number(row.volume.and_then(|cells| cells.get(1)), "volume")?,
+            quote_volume: None,
+        })
+    };
+    let named = entries.into_iter().map(|(id, value)| {
+        let row = serde_json::from_str(value.get()).map_err(|error| malformed(format!("{id}: {error}")))?;
+        Ok((id.into_owned(), ticker(row)?))
+    });
+    named.collect()
 }
 
 /// All pairs that have a public name. An entry that cannot be read costs its own market, not the list.

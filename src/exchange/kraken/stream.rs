@@ -1,18 +1,21 @@
 //! Kraken's WebSocket v2 half: control frames out, events in.
 //!
 //! Data frames start with their channel, so they are told apart by their first bytes and read in
-//! one pass; frames with another order of keys cost a second pass, nothing else.
+//! one pass; frames with another order of keys, or with escapes in their strings, cost a second
+//! pass, nothing else.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 
+use crate::exchange::wire::checked;
 use crate::exchange::{Channel, ControlFrame, ErrorKind, Event, Subscription, VenueError};
-use crate::market::{Candle, Grid, Trade};
+use crate::market::{Candle, Grid, Trade, TradeId};
 
 use super::symbols::ANCHORS;
 use super::wire::{
-    self, Answer, DataFrame, Head, OhlcRow, StatusFrame, Text, TradeRow, cut_to_micros, malformed, rfc3339, stamp,
+    self, Answer, DataFrame, Head, OhlcRow, StatusFrame, Text, TradeRow, Words, cut_to_micros, malformed, rfc3339,
+    stamp,
 };
 use super::{CAPABILITIES, interval_minutes, rest};
 
@@ -82,12 +85,15 @@ pub fn decode_frame<'a>(text: &'a str, emit: &mut dyn FnMut(Event<'a>)) {
 }
 
 fn decode<'a>(text: &'a str, emit: &mut dyn FnMut(Event<'a>)) -> Result<(), VenueError> {
-    if let Some(channel) = first_value(text, "{\"channel\":\"") {
-        return decode_channel(channel, text, emit);
+    if text.starts_with("{\"channel\":\"ohlc\"") {
+        return decode_candles(text, emit);
+    }
+    if text.starts_with("{\"channel\":\"trade\"") {
+        return decode_trades(text, emit);
     }
     let head = read::<Head<'_>>(text)?;
     match head {
-        Head { channel: Some(Text(Cow::Borrowed(channel))), .. } => decode_channel(channel, text, emit),
+        Head { channel: Some(Text(channel)), .. } => decode_channel(channel, text, emit),
         Head { method: Some(Text(method)), .. } => decode_answer(&method, text, emit),
         Head { error: Some(Text(error)), .. } => Err(refusal(&error)),
         Head { .. } => {
@@ -97,12 +103,6 @@ fn decode<'a>(text: &'a str, emit: &mut dyn FnMut(Event<'a>)) -> Result<(), Venu
     }
 }
 
-/// The value of the first key, where the frame starts with it.
-fn first_value<'a>(text: &'a str, opening: &str) -> Option<&'a str> {
-    let rest = text.strip_prefix(opening)?;
-    rest.split_once('"').map(|(value, _)| value)
-}
-
 fn read<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T, VenueError> {
     serde_json::from_str(text).map_err(|error| {
         let start: String = text.chars().take(200).collect();
@@ -110,32 +110,40 @@ fn read<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T, VenueError> {
     })
 }
 
-fn decode_channel<'a>(channel: &'a str, text: &'a str, emit: &mut dyn FnMut(Event<'a>)) -> Result<(), VenueError> {
-    match channel {
-        "ohlc" => decode_candles(text, emit),
-        "trade" => decode_trades(text, emit),
-        "heartbeat" => {
-            read::<Head<'_>>(text)?;
-            emit(Event::Heartbeat { stamped_at: None });
-            Ok(())
-        }
+fn decode_channel<'a>(channel: Cow<'a, str>, text: &'a str, emit: &mut dyn FnMut(Event<'a>)) -> Result<(), VenueError> {
+    match &*channel {
+        "ohlc" => return decode_candles(text, emit),
+        "trade" => return decode_trades(text, emit),
+        "heartbeat" => emit(Event::Heartbeat { stamped_at: None }),
         "status" => {
             for row in read::<StatusFrame<'_>>(text)?.data {
                 emit(Event::VenueStatus { is_up: row.system.0 == "online", message: row.system.0 });
             }
-            Ok(())
         }
-        other => {
-            read::<Head<'_>>(text)?;
-            emit(Event::Unknown { kind: Cow::Borrowed(other) });
-            Ok(())
-        }
+        _ => emit(Event::Unknown { kind: channel }),
+    }
+    Ok(())
+}
+
+fn decode_candles<'a>(text: &'a str, emit: &mut dyn FnMut(Event<'a>)) -> Result<(), VenueError> {
+    match serde_json::from_str(text) {
+        Ok(frame) => emit_candles::<&str>(frame, emit),
+        Err(_) => emit_candles::<String>(read(text)?, emit),
+    }
+}
+
+fn decode_trades<'a>(text: &'a str, emit: &mut dyn FnMut(Event<'a>)) -> Result<(), VenueError> {
+    match serde_json::from_str(text) {
+        Ok(frame) => emit_trades::<&str>(frame, emit),
+        Err(_) => emit_trades::<String>(read(text)?, emit),
     }
 }
 
 /// The venue has no closed flag, and prints a bar only when something traded in it.
-fn decode_candles<'a>(text: &'a str, emit: &mut dyn FnMut(Event<'a>)) -> Result<(), VenueError> {
-    let frame = read::<DataFrame<'a, OhlcRow<'a>>>(text)?;
+fn emit_candles<'a, W: Words<'a>>(
+    frame: DataFrame<W, OhlcRow<'a, W>>,
+    emit: &mut dyn FnMut(Event<'a>),
+) -> Result<(), VenueError> {
     let (is_snapshot, stamped_at) = (frame.is_snapshot(), frame.stamped_at());
     for row in frame.data {
         let Some(timeframe) = CAPABILITIES.timeframe_of_wire(row.interval.0) else {
@@ -155,26 +163,29 @@ fn decode_candles<'a>(text: &'a str, emit: &mut dyn FnMut(Event<'a>)) -> Result<
             trades,
             vwap: wire::vwap(row.vwap, trades, volume)?,
         };
-        let candle = rest::check(candle, &Grid::new(timeframe, ANCHORS))?;
-        emit(Event::Candle { stream_id: row.symbol, timeframe, candle, closed: None, stamped_at, is_snapshot });
+        let candle = checked(candle, &Grid::new(timeframe, ANCHORS))?;
+        let stream_id = row.symbol.into();
+        emit(Event::Candle { stream_id, timeframe, candle, closed: None, stamped_at, is_snapshot });
     }
     Ok(())
 }
 
-fn decode_trades<'a>(text: &'a str, emit: &mut dyn FnMut(Event<'a>)) -> Result<(), VenueError> {
-    let frame = read::<DataFrame<'a, TradeRow<'a>>>(text)?;
+fn emit_trades<'a, W: Words<'a>>(
+    frame: DataFrame<W, TradeRow<'a, W>>,
+    emit: &mut dyn FnMut(Event<'a>),
+) -> Result<(), VenueError> {
     let (is_snapshot, stamped_at) = (frame.is_snapshot(), frame.stamped_at());
     for row in frame.data {
-        let id = wire::trade_id(row.trade_id)?;
+        let number = row.trade_id.unsigned("trade id")?;
         let trade = Trade {
-            last_id: id.clone(),
-            id,
+            id: TradeId::Number(number),
+            last_id: TradeId::Number(number),
             time: cut_to_micros(rfc3339(&row.timestamp, "timestamp")?),
             price: row.price.decimal("price")?,
             amount: row.qty.decimal("qty")?,
-            side: row.side.and_then(|side| wire::side(&side.0)),
+            side: row.side.and_then(|side| wire::side(&side)),
         };
-        emit(Event::Trade { stream_id: row.symbol, trade, is_snapshot, stamped_at });
+        emit(Event::Trade { stream_id: row.symbol.into(), trade, is_snapshot, stamped_at });
     }
     Ok(())
 }
@@ -191,13 +202,13 @@ fn decode_answer<'a>(method: &str, text: &'a str, emit: &mut dyn FnMut(Event<'a>
     match (method, is_accepted) {
         // A request, as recordings hold them between the answers.
         (request, _) if !is_answer => emit(Event::Unknown { kind: Cow::Owned(request.to_owned()) }),
-        ("subscribe", true) => emit(Event::Subscribed { request_id, stream_id, stamped_at }),
+        ("subscribe", true) => emit(Event::Subscribed { request_id, stream_id, channel: None, stamped_at }),
         ("subscribe", false) => {
             let error = refusal(&words);
             let stream_id = stream_id.or_else(|| named_in(&words));
-            emit(Event::Rejected { request_id, stream_id, error });
+            emit(Event::Rejected { request_id, stream_id, channel: None, error });
         }
-        ("unsubscribe", true) => emit(Event::Unsubscribed { request_id, stream_id }),
+        ("unsubscribe", true) => emit(Event::Unsubscribed { request_id, stream_id, channel: None }),
         ("pong", true) => emit(Event::Heartbeat { stamped_at }),
         (_, false) => return Err(refusal(&words)),
         (other, true) => emit(Event::Unknown { kind: Cow::Owned(other.to_owned()) }),

@@ -33,12 +33,11 @@ pub fn instrument(id: &str, pair: &Pair<'_>) -> Option<Instrument> {
         return None;
     }
     let symbol = unified(&pair.wsname.as_ref()?.0)?;
+    let stream_id = symbol.as_str().to_owned();
     Some(Instrument {
-        stream_id: symbol.as_str().to_owned(),
-        symbol,
-        rest_id: id.to_owned(),
         is_trading: pair.status.as_ref().is_some_and(|status| status.0 == "online"),
         anchors: ANCHORS,
+        ..Instrument::new(symbol, id, stream_id)
     })
 }
 

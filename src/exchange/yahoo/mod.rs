@@ -11,8 +11,10 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::{
-    CandleRest, Capabilities, Channel, ConnectionLimits, ControlFrame, Depth, Dialect, Endpoints, ErrorKind, Event,
+    CandleRest, Capabilities, ConnectionLimits, ControlFrame, Depth, Dialect, Dialogue, Endpoints, ErrorKind, Event,
     HttpReply, HttpRequest, Instrument, InstrumentSource, QuietPolicy, RateLimit, Standing, Subscription, TimeframeRow,
     TradeCursor, TradePage, VenueError,
 };
@@ -91,6 +93,8 @@ pub static CAPABILITIES: Capabilities = Capabilities {
         ping_every: None,
         has_heartbeat: false,
     },
+    has_tickers: false,
+    closed: None,
     remark: "Unofficial, polling only, no trades. 1m reaches back 30 days, 5m to 30m 60 days, 1h 730 days; data may \
              be delayed by 15 minutes and more. Prices are adjusted for splits. Crypto volume may be in quote currency.",
 };
@@ -125,7 +129,13 @@ impl Dialect for Yahoo {
         rest::decode_instrument(asked, reply).map(|instrument| vec![instrument])
     }
 
-    fn encode_candles(&self, instrument: &Instrument, timeframe: Timeframe, span: Span) -> HttpRequest {
+    fn encode_candles(
+        &self,
+        instrument: &Instrument,
+        timeframe: Timeframe,
+        span: Span,
+        _now: DateTime<Utc>,
+    ) -> HttpRequest {
         rest::candle_request(&self.endpoints, instrument, timeframe, span)
     }
 
@@ -143,15 +153,20 @@ impl Dialect for Yahoo {
         None
     }
 
-    fn decode_trades(&self, _instrument: &Instrument, _reply: &HttpReply) -> Result<TradePage, VenueError> {
+    fn decode_trades(
+        &self,
+        _instrument: &Instrument,
+        _cursor: &TradeCursor,
+        _reply: &HttpReply,
+    ) -> Result<TradePage, VenueError> {
         Err(VenueError::new(ErrorKind::BadRequest, "Yahoo serves no trades"))
     }
 
-    fn stream_url(&self, _channel: Channel) -> String {
+    fn stream_url(&self, _subscription: &Subscription) -> String {
         String::new()
     }
 
-    fn connection_group(&self, _channel: Channel) -> u32 {
+    fn connection_group(&self, _subscription: &Subscription) -> u32 {
         0
     }
 
@@ -159,7 +174,12 @@ impl Dialect for Yahoo {
         Vec::new()
     }
 
-    fn encode_unsubscribe(&self, _subscriptions: &[Subscription], _first_request_id: u64) -> Vec<ControlFrame> {
+    fn encode_unsubscribe(
+        &self,
+        _dialogue: &Dialogue,
+        _subscriptions: &[Subscription],
+        _first_request_id: u64,
+    ) -> Vec<ControlFrame> {
         Vec::new()
     }
 
@@ -167,7 +187,7 @@ impl Dialect for Yahoo {
         None
     }
 
-    fn decode_frame<'a>(&self, _text: &'a str, emit: &mut dyn FnMut(Event<'a>)) {
+    fn decode_frame<'a>(&self, _dialogue: &mut Dialogue, _text: &'a str, emit: &mut dyn FnMut(Event<'a>)) {
         emit(Event::Error(VenueError::new(ErrorKind::Malformed, "Yahoo has no stream of candles or trades")));
     }
 

@@ -49,7 +49,7 @@ pub fn decode_instrument(asked: Option<&Symbol>, reply: &HttpReply) -> Result<In
             (symbol.ok_or_else(|| malformed(format!("meta.symbol is {id:?}")))?, id.to_owned())
         }
     };
-    Ok(Instrument { symbol, stream_id: id.clone(), rest_id: id, is_trading: true, anchors: anchors(&meta) })
+    Ok(Instrument { anchors: anchors(&meta), ..Instrument::new(symbol, id.clone(), id) })
 }
 
 pub fn decode_candles(

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveTime, Utc};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::exchange::{Cost, registry};
+use crate::exchange::{Channel, Cost, registry};
 use crate::market::{Anchors, Grid, Session, WeekStart};
 
 const AAPL_1M: &str = include_str!("../../../tests/fixtures/yahoo/aapl_1m.json");
@@ -330,16 +330,7 @@ fn the_hours_of_a_market_come_from_its_chart() {
         week_start: WeekStart::Monday,
         session: Some(Session { zone: chrono_tz::America::New_York, open: time("09:30:00"), close: time("16:00:00") }),
     };
-    assert_eq!(
-        apple(),
-        Instrument {
-            symbol: "AAPL".parse().unwrap(),
-            rest_id: "AAPL".into(),
-            stream_id: "AAPL".into(),
-            is_trading: true,
-            anchors: new_york,
-        }
-    );
+    assert_eq!(apple(), Instrument { anchors: new_york, ..Instrument::new("AAPL".parse().unwrap(), "AAPL", "AAPL") });
     let bitcoin = instrument("BTC/USD", BTC);
     assert_eq!((bitcoin.rest_id.as_str(), bitcoin.anchors), ("BTC-USD", Anchors::default()));
     let euro = instrument("EUR/USD", EURUSD);
@@ -362,7 +353,8 @@ fn the_canonical_case_is_taken_from_the_reply_and_the_asked_name_is_kept() {
 
 #[test]
 fn intraday_candles_are_asked_by_seconds_and_half_hours_as_quarters() {
-    let url = |instrument: &Instrument, timeframe, span| dialect().encode_candles(instrument, timeframe, span).url;
+    let url =
+        |instrument: &Instrument, timeframe, span| dialect().encode_candles(instrument, timeframe, span, span.to).url;
     let base = "https://query2.finance.yahoo.com/v8/finance/chart";
     let hour = span("2026-11-20T14:30:00Z", "2026-11-20T15:30:00Z");
     let query = |wire: &str| format!("period1=1795185000&period2=1795188600&interval={wire}&includePrePost=false");
@@ -375,7 +367,8 @@ fn intraday_candles_are_asked_by_seconds_and_half_hours_as_quarters() {
 
 #[test]
 fn daily_and_longer_candles_are_asked_by_local_dates_two_hours_early() {
-    let url = |instrument: &Instrument, timeframe, span| dialect().encode_candles(instrument, timeframe, span).url;
+    let url =
+        |instrument: &Instrument, timeframe, span| dialect().encode_candles(instrument, timeframe, span, span.to).url;
     let base = "https://query2.finance.yahoo.com/v8/finance/chart";
     let query = |from: &str, to: &str, wire: &str| {
         let (from, to) = (at(from).timestamp(), at(to).timestamp());
@@ -396,13 +389,13 @@ fn there_are_no_trades_and_no_stream() {
     let dialect = dialect();
     assert_eq!(dialect.encode_trades(&apple(), &TradeCursor::Newest), None);
     let refused = VenueError::new(ErrorKind::BadRequest, "Yahoo serves no trades");
-    assert_eq!(dialect.decode_trades(&apple(), &reply("[]")), Err(refused));
-    assert_eq!(dialect.stream_url(Channel::Trades), "");
+    assert_eq!(dialect.decode_trades(&apple(), &TradeCursor::Newest, &reply("[]")), Err(refused));
     let subscription = Subscription { channel: Channel::Trades, stream_id: "AAPL".into() };
+    assert_eq!(dialect.stream_url(&subscription), "");
     assert_eq!(dialect.encode_subscribe(std::slice::from_ref(&subscription), 1), vec![]);
-    assert_eq!(dialect.encode_unsubscribe(&[subscription], 1), vec![]);
+    assert_eq!(dialect.encode_unsubscribe(&Dialogue::default(), &[subscription], 1), vec![]);
     let mut events = Vec::new();
-    dialect.decode_frame("{}", &mut |event| events.push(event));
+    dialect.decode_frame(&mut Dialogue::default(), "{}", &mut |event| events.push(event));
     let error = VenueError::new(ErrorKind::Malformed, "Yahoo has no stream of candles or trades");
     assert_eq!(events, vec![Event::Error(error)]);
 }

@@ -10,12 +10,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::exchange::{ErrorKind, VenueError};
-
-/// An error for bytes that are not what the venue promised.
-pub fn malformed(message: impl Into<String>) -> VenueError {
-    VenueError::new(ErrorKind::Malformed, message)
-}
+pub use crate::exchange::wire::malformed;
 
 /// The body of a chart call; other endpoints and some edges answer under `finance`.
 #[derive(Debug, Deserialize)]

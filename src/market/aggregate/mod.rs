@@ -6,6 +6,9 @@
 //! that is in time can reach it then. What comes later is counted as late and left out of every
 //! timeframe, so that the timeframes stay sums of each other. Duplicates are known by id.
 //!
+//! With [`Aggregator::correcting`] closed buckets are kept for a while: a trade that is late for an
+//! emitted bucket is counted all the same, and the corrected candles are emitted once more.
+//!
 //! Memory is bounded by the lateness window: the buckets that are open in it and, where ids are not
 //! dense, the ids seen in it. A trade older than the window whose bucket is still open is counted
 //! when its id proves that it is new, and late otherwise.
@@ -40,6 +43,8 @@ pub struct AggregateStats {
     pub late: u64,
     /// Those of `trades` that arrived behind a later one.
     pub out_of_order: u64,
+    /// Those of `trades` that corrected a bucket already emitted.
+    pub corrections: u64,
 }
 
 /// Trades that cannot be counted exactly. The open buckets may hold part of the offending trade:
@@ -73,6 +78,8 @@ pub struct Aggregator {
     /// Shortest first. Those without a `source` take trades; the others are fed by a finer one.
     series: Vec<Series>,
     lateness: i64,
+    /// How long closed buckets are kept for corrections; microseconds.
+    kept_for: i64,
     newest: Position,
     /// No trade before it is in time. Microseconds, never moves back.
     watermark: i64,
@@ -91,6 +98,8 @@ struct Series {
     feeds: Vec<usize>,
     /// Open buckets, oldest first.
     open: VecDeque<(Place, Bar)>,
+    /// Emitted buckets that may still be corrected, oldest first.
+    closed: VecDeque<(Place, Bar)>,
 }
 
 impl Aggregator {
@@ -111,17 +120,31 @@ impl Aggregator {
             if let Some(source) = source {
                 series[source].feeds.push(index);
             }
-            series.push(Series { grid, takes_trades: source.is_none(), feeds: Vec::new(), open: VecDeque::new() });
+            series.push(Series {
+                grid,
+                takes_trades: source.is_none(),
+                feeds: Vec::new(),
+                open: VecDeque::new(),
+                closed: VecDeque::new(),
+            });
         }
         Aggregator {
             series,
             lateness: i64::try_from(lateness.as_micros()).unwrap_or(i64::MAX),
+            kept_for: 0,
             newest: Position::START,
             watermark: i64::MIN,
             next_close: i64::MAX,
             seen: SeenIds::default(),
             stats: AggregateStats::default(),
         }
+    }
+
+    /// Keeps closed buckets for so long after their close: trades that come late for them are counted,
+    /// and what they correct is emitted again.
+    pub fn correcting(mut self, kept_for: Duration) -> Aggregator {
+        self.kept_for = i64::try_from(kept_for.as_micros()).unwrap_or(i64::MAX);
+        self
     }
 
     /// Counts a trade and emits the candles that are closed by it: per timeframe oldest first,
@@ -131,7 +154,7 @@ impl Aggregator {
     /// [`AggregateError`]; the trade was not counted, or only in part.
     pub fn push(&mut self, trade: &Trade, emit: &mut impl FnMut(Timeframe, Candle)) -> Result<(), AggregateError> {
         let time = trade.time.timestamp_micros();
-        match self.seen.look_up(trade, time, self.watermark) {
+        match self.seen.look_up(trade, time, self.horizon()) {
             Sight::New => {}
             Sight::Duplicate => {
                 self.stats.duplicates += 1;
@@ -146,8 +169,7 @@ impl Aggregator {
             }
         }
         if !self.takers().all(|series| series.at_hand(time)) && !self.is_in_time(trade, time)? {
-            self.stats.late += 1;
-            return Ok(());
+            return self.correct(trade, time, emit);
         }
         let position = Position::of(trade, time);
         for series in self.series.iter_mut().filter(|series| series.takes_trades) {
@@ -201,6 +223,52 @@ impl Aggregator {
         DateTime::from_timestamp_micros(self.watermark).filter(|_| self.watermark > i64::MIN)
     }
 
+    /// No bucket that closed before it can be corrected any more.
+    fn horizon(&self) -> i64 {
+        self.watermark.saturating_sub(self.kept_for)
+    }
+
+    /// Counts a trade that comes after a bucket of its was emitted, if all of those are kept.
+    #[cold]
+    fn correct(
+        &mut self,
+        trade: &Trade,
+        time: i64,
+        emit: &mut impl FnMut(Timeframe, Candle),
+    ) -> Result<(), AggregateError> {
+        let horizon = self.horizon();
+        let is_kept = |series: &Series| {
+            let place = Place::of(&series.grid, trade.time);
+            place.close > horizon || !place.holds(time)
+        };
+        if self.kept_for == 0 || !self.takers().all(is_kept) {
+            self.stats.late += 1;
+            return Ok(());
+        }
+        let position = Position::of(trade, time);
+        // Where a bucket was closed, those that were built from it know nothing of the trade yet.
+        let mut concerned: Vec<usize> = (0..self.series.len()).filter(|&at| self.series[at].takes_trades).collect();
+        while let Some(index) = concerned.pop() {
+            let series = &mut self.series[index];
+            let place = Place::of(&series.grid, trade.time);
+            if !place.holds(time) {
+                continue;
+            }
+            if place.close > self.watermark {
+                self.next_close = self.next_close.min(series.add(trade, time, position)?);
+                continue;
+            }
+            let bar = series.correct(place, trade, position)?;
+            emit(series.grid.timeframe, bar.candle(place.open_time));
+            concerned.extend(&series.feeds);
+        }
+        self.seen.remember(trade, time);
+        self.stats.trades += 1;
+        self.stats.out_of_order += 1;
+        self.stats.corrections += 1;
+        Ok(())
+    }
+
     /// True when the bucket of a trade is still open in every series that takes the trade.
     #[cold]
     fn is_in_time(&self, trade: &Trade, time: i64) -> Result<bool, AggregateError> {
@@ -222,7 +290,7 @@ impl Aggregator {
     #[inline]
     fn advance_to(&mut self, watermark: i64, emit: &mut impl FnMut(Timeframe, Candle)) -> Result<(), AggregateError> {
         self.watermark = self.watermark.max(watermark);
-        self.seen.forget_before(self.watermark);
+        self.seen.forget_before(self.horizon());
         if self.watermark >= self.next_close { self.close_due(emit) } else { Ok(()) }
     }
 
@@ -233,10 +301,17 @@ impl Aggregator {
         for index in 0..self.series.len() {
             while let Some((place, bar)) = self.series[index].pop_closed(self.watermark) {
                 emit(self.series[index].grid.timeframe, bar.candle(place.open_time));
+                self.series[index].keep(place, bar, self.kept_for > 0);
                 for fed in 0..self.series[index].feeds.len() {
                     let target = self.series[index].feeds[fed];
                     self.series[target].add_part(place.open_time, &bar)?;
                 }
+            }
+        }
+        let horizon = self.horizon();
+        for series in &mut self.series {
+            while series.closed.front().is_some_and(|(place, _)| place.close <= horizon) {
+                series.closed.pop_front();
             }
         }
         let fronts = self.series.iter().filter_map(|series| series.open.front());
@@ -285,6 +360,29 @@ impl Series {
     /// The index of the open bucket at a place, or the one at which it belongs.
     fn slot(&self, place: Place) -> Result<usize, usize> {
         self.open.binary_search_by_key(&place.open_time, |(other, _)| other.open_time)
+    }
+
+    fn keep(&mut self, place: Place, bar: Bar, is_kept: bool) {
+        if is_kept {
+            self.closed.push_back((place, bar));
+        }
+    }
+
+    /// Adds a trade to a bucket that was closed, which may have been an empty one.
+    fn correct(&mut self, place: Place, trade: &Trade, position: Position) -> Result<Bar, AggregateError> {
+        match self.closed.binary_search_by_key(&place.open_time, |(other, _)| other.open_time) {
+            Ok(index) => {
+                let bar = &mut self.closed[index].1;
+                let added = bar.add(trade, position);
+                let bar = *bar;
+                added.map(|()| bar).map_err(|TooLarge| self.too_large(trade.time))
+            }
+            Err(index) => {
+                let bar = Bar::new(trade, position);
+                self.closed.insert(index, (place, bar));
+                Ok(bar)
+            }
+        }
     }
 
     fn pop_closed(&mut self, watermark: i64) -> Option<(Place, Bar)> {

@@ -68,7 +68,10 @@ fn a_bucket_is_emitted_when_the_watermark_passes_its_close() {
     let first = bar(0, [10.0, 10.0, 9.0, 9.0], 0.3, 2.8, 2);
     assert_eq!(push(&mut aggregator, trade(4, 65_000, "12", "0.1")), [first]);
     assert_eq!(aggregator.watermark(), Some(at(60_000)));
-    assert_eq!(aggregator.stats(), AggregateStats { trades: 4, duplicates: 0, late: 0, out_of_order: 1 });
+    assert_eq!(
+        aggregator.stats(),
+        AggregateStats { trades: 4, duplicates: 0, late: 0, out_of_order: 1, corrections: 0 }
+    );
 }
 
 #[test]
@@ -81,7 +84,33 @@ fn a_late_trade_is_counted_not_merged() {
         (Timeframe::M5, bar(0, [10.0, 11.0, 10.0, 11.0], 2.0, 21.0, 2)),
     ];
     assert_eq!(candles, expected);
-    assert_eq!(stats, AggregateStats { trades: 2, duplicates: 0, late: 1, out_of_order: 0 });
+    assert_eq!(stats, AggregateStats { trades: 2, duplicates: 0, late: 1, out_of_order: 0, corrections: 0 });
+}
+
+#[test]
+fn a_late_trade_corrects_what_was_emitted_as_long_as_it_is_kept() {
+    let grids = utc(&[Timeframe::M1, Timeframe::M5]);
+    let mut aggregator = Aggregator::new(&grids, Duration::from_secs(5)).correcting(Duration::from_secs(300));
+    let mut candles = Vec::new();
+    let late = trade(2, 59_000, "99", "1");
+    for trade in
+        [trade(1, 0, "10", "1"), trade(3, 310_000, "11", "1"), late.clone(), late, trade(4, 661_000, "12", "1")]
+    {
+        aggregator.push(&trade, &mut |timeframe, candle| candles.push((timeframe, candle))).unwrap();
+    }
+    let expected = [
+        (Timeframe::M1, bar(0, [10.0; 4], 1.0, 10.0, 1)),
+        (Timeframe::M5, bar(0, [10.0; 4], 1.0, 10.0, 1)),
+        (Timeframe::M1, bar(0, [10.0, 99.0, 10.0, 99.0], 2.0, 109.0, 2)),
+        (Timeframe::M5, bar(0, [10.0, 99.0, 10.0, 99.0], 2.0, 109.0, 2)),
+        (Timeframe::M1, bar(300_000, [11.0; 4], 1.0, 11.0, 1)),
+        (Timeframe::M5, bar(300_000, [11.0; 4], 1.0, 11.0, 1)),
+    ];
+    assert_eq!(candles, expected);
+    let forgotten = trade(0, 1, "1", "1");
+    aggregator.push(&forgotten, &mut |_, _| panic!("its bucket is not kept any more")).unwrap();
+    let stats = aggregator.stats();
+    assert_eq!((stats.trades, stats.duplicates, stats.corrections, stats.late), (4, 1, 1, 1));
 }
 
 #[test]
@@ -97,7 +126,7 @@ fn an_old_trade_of_an_open_bucket_counts_when_its_id_is_certainly_new() {
     ];
     let (candles, stats) = run(&utc(&[Timeframe::M1]), 10_000, &trades);
     assert_eq!(candles, [(Timeframe::M1, bar(0, [1.0; 4], 4.0, 4.0, 4))]);
-    assert_eq!(stats, AggregateStats { trades: 4, duplicates: 1, late: 1, out_of_order: 1 });
+    assert_eq!(stats, AggregateStats { trades: 4, duplicates: 1, late: 1, out_of_order: 1, corrections: 0 });
 }
 
 #[test]
@@ -123,7 +152,7 @@ fn text_ids_are_deduplicated_and_keep_their_order_of_arrival() {
     let trades = [text("z", 5, "1"), text("a", 5, "2"), text("z", 5, "1"), text("m", 3, "3")];
     let (candles, stats) = run(&utc(&[Timeframe::S1]), 1000, &trades);
     assert_eq!(candles, [(Timeframe::S1, bar(0, [3.0, 3.0, 1.0, 2.0], 3.0, 6.0, 3))]);
-    assert_eq!(stats, AggregateStats { trades: 3, duplicates: 1, late: 0, out_of_order: 1 });
+    assert_eq!(stats, AggregateStats { trades: 3, duplicates: 1, late: 0, out_of_order: 1, corrections: 0 });
 }
 
 #[test]
@@ -259,6 +288,22 @@ proptest! {
         prop_assert_eq!(stats.trades, rows.len() as u64);
         prop_assert_eq!(stats.duplicates, (pushed.len() - rows.len()) as u64);
         prop_assert_eq!(stats.late, 0);
+        // A hasty aggregator that corrects itself ends with the same candles.
+        let mut hasty = Aggregator::new(&grids, Duration::from_millis(500))
+            .correcting(Duration::from_millis(lateness as u64));
+        let mut last_word = BTreeMap::new();
+        let mut emit = |timeframe, candle: Candle| {
+            last_word.insert((timeframe, candle.open_time), candle);
+        };
+        for row in &pushed {
+            hasty.push(row, &mut emit).unwrap();
+        }
+        hasty.flush(&mut emit).unwrap();
+        for grid in &grids {
+            let candles = last_word.iter().filter(|((t, _), _)| *t == grid.timeframe).map(|(_, c)| *c).collect::<Vec<_>>();
+            prop_assert_eq!(candles, brute_force(grid, &rows), "{}", grid.timeframe);
+        }
+        prop_assert_eq!((hasty.stats().trades, hasty.stats().late), (rows.len() as u64, 0));
     }
 
     #[test]

@@ -1,59 +1,29 @@
 //! Binance's streams: `kline_<interval>`, `aggTrade` and `trade`, raw and combined.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::market::Symbol;
-
-use super::super::bar::Bar;
-use super::super::calendar::Frame;
 use super::super::decimal::{AMOUNT_DECIMALS, fixed};
-use super::super::dice::Dice;
-use super::super::feed::Feed;
+use super::super::desk::{Desk, Manner, News};
 use super::super::http::quoted;
-use super::super::listing::Venue;
 use super::super::market::{Bucket, Market};
 use super::super::socket::{Outbox, Session};
 use super::super::tape::{SECOND_NS, Tick};
 use super::super::world::World;
+use super::product::{Product, Route};
 use super::rest::{agg_fields, merged};
 
 const MILLISECOND_NS: i64 = 1_000_000;
-const PING_EVERY_NS: i64 = 20 * SECOND_NS;
-/// A ping must be answered within a minute; at high speeds at least within ten real seconds.
-const PONG_WITHIN_NS: i64 = 60 * SECOND_NS;
 const LIFETIME_NS: i64 = 24 * 3_600 * SECOND_NS;
 /// `serverShutdown` comes this long before the end.
 const FAREWELL_NS: i64 = 10 * SECOND_NS;
-const MESSAGES_PER_SECOND: usize = 5;
 const MOST_STREAMS: usize = 1_024;
 
-struct Subscription {
-    name: String,
-    /// `None` for markets that do not exist: acked and silent.
-    source: Option<(Feed, Channel)>,
-}
-
-enum Channel {
-    Kline(Box<Kline>),
-    AggTrade,
-    Trade,
-}
-
-/// The running bucket of a kline stream.
-struct Kline {
-    interval: String,
-    frame: Frame,
-    open: i64,
-    next: i64,
-    bar: Option<Bar>,
-    period_ns: i64,
-}
-
 pub(crate) struct BinanceSession {
+    product: Product,
+    route: Route,
     world: Arc<World>,
     is_combined: bool,
     opened_ns: i64,
@@ -61,29 +31,35 @@ pub(crate) struct BinanceSession {
     unanswered_since_ns: Option<i64>,
     has_said_farewell: bool,
     has_ended: bool,
-    ids: BTreeMap<String, u64>,
-    subscriptions: BTreeMap<u64, Subscription>,
-    next_id: u64,
-    schedule: BinaryHeap<Reverse<(i64, u64)>>,
+    /// By stream name.
+    desk: Desk<String>,
+    /// Streams of markets that do not exist, or of another route: acked and silent.
+    silent: BTreeSet<String>,
     messages: VecDeque<i64>,
 }
 
 impl BinanceSession {
-    /// A connection to `/ws...` or `/stream...` with the streams its address names.
-    pub(crate) fn new(world: Arc<World>, is_combined: bool, streams: &[&str]) -> BinanceSession {
-        let now_ns = world.now_ns(Venue::Binance);
+    /// A connection to `/ws...` or `/stream...` of a route with the streams its address names.
+    pub(crate) fn new(
+        product: Product,
+        route: Route,
+        world: Arc<World>,
+        is_combined: bool,
+        streams: &[&str],
+    ) -> BinanceSession {
+        let now_ns = world.now_ns(product.venue());
         let mut session = BinanceSession {
+            product,
+            route,
             world,
             is_combined,
             opened_ns: now_ns,
-            next_ping_ns: now_ns + PING_EVERY_NS,
+            next_ping_ns: now_ns + product.pings_ns().0,
             unanswered_since_ns: None,
             has_said_farewell: false,
             has_ended: false,
-            ids: BTreeMap::new(),
-            subscriptions: BTreeMap::new(),
-            next_id: 0,
-            schedule: BinaryHeap::new(),
+            desk: Desk::new(),
+            silent: BTreeSet::new(),
             messages: VecDeque::new(),
         };
         for name in streams {
@@ -92,46 +68,32 @@ impl BinanceSession {
         session
     }
 
+    /// The symbol of a stream's name is lower case, the rest as documented.
     fn subscribe(&mut self, name: &str, now_ns: i64) {
-        if self.ids.contains_key(name) {
+        if self.desk.holds(&name.to_owned()) {
             return;
         }
-        let id = self.next_id;
-        self.next_id += 1;
-        let source = self.source(name, now_ns);
-        if let Some((feed, channel)) = &source {
-            self.schedule.push(Reverse((channel.next_event(feed), id)));
-        }
-        self.ids.insert(name.to_owned(), id);
-        self.subscriptions.insert(id, Subscription { name: name.to_owned(), source });
-    }
-
-    /// The data behind a stream name; the symbol is lower case, the rest as documented.
-    fn source(&self, name: &str, now_ns: i64) -> Option<(Feed, Channel)> {
-        let (symbol, kind) = name.split_once('@')?;
-        let id = symbol.to_uppercase();
-        if symbol != symbol.to_lowercase() {
-            return None;
-        }
-        let market = self.world.market(Venue::Binance, &id).filter(|market| market.listing.id == id)?.clone();
-        let channel = match kind {
-            "aggTrade" => Channel::AggTrade,
-            "trade" => Channel::Trade,
-            _ => {
-                let interval = kind.strip_prefix("kline_")?;
-                let frame = super::frame(interval)?;
-                let open = frame.open(now_ns.div_euclid(SECOND_NS));
-                let next = frame.next(open);
-                let bar = market.bar(open, next, now_ns + 1);
-                let period_ns = if interval == "1s" { SECOND_NS } else { 2 * SECOND_NS };
-                Channel::Kline(Box::new(Kline { interval: interval.to_owned(), frame, open, next, bar, period_ns }))
+        let found = name.split_once('@').and_then(|(symbol, kind)| {
+            let id = symbol.to_uppercase();
+            let market = self.world.market(self.product.venue(), &id).filter(|market| market.listing.id == id)?;
+            let frame = kind.strip_prefix("kline_").map(|interval| {
+                let beat_ns = Some(self.product.kline_beat_ns(interval));
+                (Manner { beat_ns, closes: true }, self.product.frame(interval))
+            });
+            let is_known = match kind {
+                "trade" => self.route.trades,
+                "aggTrade" => self.route.candles_and_orders,
+                _ => self.route.candles_and_orders && matches!(frame, Some((_, Some(_)))),
+            };
+            (symbol == symbol.to_lowercase() && is_known).then(|| (market.clone(), frame))
+        });
+        match found {
+            Some((market, Some((manner, Some(frame))))) => {
+                self.desk.add_candles(name.to_owned(), market, frame, manner, now_ns);
             }
-        };
-        Some((Feed::after(market, now_ns), channel))
-    }
-
-    fn wrapped(&self, name: &str, payload: String) -> String {
-        if self.is_combined { format!(r#"{{"stream":{},"data":{payload}}}"#, quoted(name)) } else { payload }
+            Some((market, _)) => self.desk.add_trades(name.to_owned(), market, now_ns),
+            None => drop(self.silent.insert(name.to_owned())),
+        }
     }
 
     /// Both forms of errors are seen in the wild: nested on raw connections, flat on combined ones.
@@ -149,7 +111,7 @@ impl BinanceSession {
             self.messages.pop_front();
         }
         self.messages.push_back(now_ns);
-        self.world.enforce_limits && self.messages.len() > MESSAGES_PER_SECOND
+        self.world.enforce_limits && self.messages.len() > self.product.messages_per_second()
     }
 
     fn answer(&mut self, text: &str, now_ns: i64) -> String {
@@ -167,7 +129,9 @@ impl BinanceSession {
             return self.failure(2, "Invalid request: request ID must be an unsigned integer", &Value::Null);
         }
         let result = match value["method"].as_str() {
-            Some("LIST_SUBSCRIPTIONS") => Value::from(self.ids.keys().cloned().collect::<Vec<_>>()),
+            Some("LIST_SUBSCRIPTIONS") => {
+                Value::from(self.desk.keys().chain(&self.silent).cloned().collect::<Vec<_>>())
+            }
             Some("GET_PROPERTY") => Value::from(self.is_combined),
             Some("SET_PROPERTY") => {
                 self.is_combined = value["params"][1].as_bool().unwrap_or(self.is_combined);
@@ -182,7 +146,7 @@ impl BinanceSession {
                     return self.failure(2, "Invalid request: invalid stream", &id);
                 };
                 if method == "SUBSCRIBE" {
-                    if self.ids.len() + names.len() > MOST_STREAMS {
+                    if self.desk.len() + self.silent.len() + names.len() > MOST_STREAMS {
                         return self.failure(2, "Invalid request: too many streams on this connection", &id);
                     }
                     for name in names {
@@ -190,9 +154,8 @@ impl BinanceSession {
                     }
                 } else {
                     for name in names {
-                        if let Some(id) = self.ids.remove(name) {
-                            self.subscriptions.remove(&id);
-                        }
+                        self.desk.remove(&name.to_owned());
+                        self.silent.remove(name);
                     }
                 }
                 Value::Null
@@ -207,8 +170,9 @@ impl BinanceSession {
         format!(r#"{{"result":{result},"id":{id}}}"#)
     }
 
+    /// How long a pong may take; at high speeds at least ten real seconds.
     fn pong_patience_ns(&self) -> i64 {
-        PONG_WITHIN_NS.max((10.0 * self.world.clock.factor()) as i64 * SECOND_NS)
+        self.product.pings_ns().1.max((10.0 * self.world.clock.factor()) as i64 * SECOND_NS)
     }
 
     fn end(&mut self, reason: &str, out: &mut Outbox) {
@@ -235,36 +199,35 @@ impl Session for BinanceSession {
         if self.has_ended {
             return;
         }
-        while let Some(&Reverse((at, id))) = self.schedule.peek() {
-            if at > now_ns {
-                break;
+        let (product, is_combined) = (self.product, self.is_combined);
+        self.desk.tell(&self.world, now_ns, |name, market, news| {
+            let mut say = |payload| out.data(&market.listing.symbol, wrapped(is_combined, name, payload));
+            let kind = name.split_once('@').map_or("", |(_, kind)| kind);
+            match news {
+                News::Trades(ticks) if kind == "trade" => {
+                    ticks.iter().for_each(|tick| say(trade_frame(product, market, tick)));
+                }
+                News::Trades(ticks) => merged(ticks).for_each(|order| say(agg_frame(product, market, order))),
+                News::Candle { bucket, is_closed, at_ns } => {
+                    let interval = kind.strip_prefix("kline_").unwrap_or_default();
+                    say(kline_frame(product, market, interval, &bucket, at_ns, is_closed));
+                }
             }
-            self.schedule.pop();
-            let Some(mut subscription) = self.subscriptions.remove(&id) else { continue };
-            if let Some((feed, channel)) = &mut subscription.source {
-                let is_listed = self.world.is_listed(&feed.market);
-                channel.catch_up(&self.world, feed, at, now_ns, |symbol, payload| {
-                    if is_listed {
-                        out.data(symbol, self.wrapped(&subscription.name, payload));
-                    }
-                });
-                self.schedule.push(Reverse((channel.next_event(feed), id)));
-            }
-            self.subscriptions.insert(id, subscription);
-        }
+        });
         if self.next_ping_ns <= now_ns {
             out.ping((now_ns / MILLISECOND_NS).to_string().into_bytes());
             self.unanswered_since_ns.get_or_insert(now_ns);
-            self.next_ping_ns = now_ns + PING_EVERY_NS;
+            self.next_ping_ns = now_ns + self.product.pings_ns().0;
         }
         if self.unanswered_since_ns.is_some_and(|since| since + self.pong_patience_ns() <= now_ns) {
             return self.end("Pong timeout", out);
         }
         let age_ns = now_ns - self.opened_ns;
-        if age_ns >= LIFETIME_NS - FAREWELL_NS && !self.has_said_farewell {
+        // Only the spot market announces the end.
+        if product == Product::Spot && age_ns >= LIFETIME_NS - FAREWELL_NS && !self.has_said_farewell {
             self.has_said_farewell = true;
             let payload = format!(r#"{{"e":"serverShutdown","E":{}}}"#, now_ns / MILLISECOND_NS);
-            out.control(self.wrapped("!serverShutdown", payload));
+            out.control(wrapped(self.is_combined, "!serverShutdown", payload));
         }
         if age_ns >= LIFETIME_NS {
             self.end("Connection lifetime exceeded", out);
@@ -272,123 +235,64 @@ impl Session for BinanceSession {
     }
 
     fn due(&self, _: &Outbox) -> Option<i64> {
-        let farewell = if self.has_said_farewell { LIFETIME_NS } else { LIFETIME_NS - FAREWELL_NS };
-        let data = self.schedule.peek().map(|Reverse((at, _))| *at);
+        let is_unannounced = self.has_said_farewell || self.product != Product::Spot;
+        let farewell = if is_unannounced { LIFETIME_NS } else { LIFETIME_NS - FAREWELL_NS };
         let pong = self.unanswered_since_ns.map(|since| since + self.pong_patience_ns());
-        [data, pong, Some(self.next_ping_ns), Some(self.opened_ns + farewell)].into_iter().flatten().min()
+        [self.desk.due_ns(), pong, Some(self.next_ping_ns), Some(self.opened_ns + farewell)].into_iter().flatten().min()
     }
 }
 
-impl Channel {
-    /// When this stream has to be looked at again.
-    fn next_event(&self, feed: &Feed) -> i64 {
-        let next_trade = feed.next_ns();
-        match self {
-            Channel::AggTrade | Channel::Trade => next_trade,
-            Channel::Kline(kline) => {
-                // What traded is pushed at the next beat; the closing frame comes just after the close.
-                let beat = next_trade + (kline.period_ns - next_trade.rem_euclid(kline.period_ns)) % kline.period_ns;
-                let closing = kline.closing_ns(&feed.market);
-                if beat >= kline.next * SECOND_NS { closing } else { beat }
-            }
-        }
-    }
-
-    /// Says what is due at `at`; trade streams say everything up to `now_ns`.
-    fn catch_up(&mut self, world: &World, feed: &mut Feed, at: i64, now_ns: i64, mut say: impl FnMut(&Symbol, String)) {
-        let market = feed.market.clone();
-        let symbol = &market.listing.symbol;
-        match self {
-            Channel::Kline(kline) => kline.catch_up(world, feed, at, say),
-            Channel::AggTrade | Channel::Trade => {
-                let ticks: Vec<Tick> = std::iter::from_fn(|| feed.take(now_ns)).collect();
-                if matches!(self, Channel::Trade) {
-                    ticks.iter().for_each(|tick| say(symbol, trade_frame(&market, tick)));
-                } else {
-                    merged(&ticks).for_each(|order| say(symbol, agg_frame(&market, order)));
-                }
-            }
-        }
-    }
-}
-
-impl Kline {
-    /// The closing frame's instant: a few to a few dozen milliseconds after the close.
-    fn closing_ns(&self, market: &Market) -> i64 {
-        let delay_ms = 3 + Dice::new(market.price_scale.into(), self.next).below(40) as i64;
-        self.next * SECOND_NS + delay_ms * MILLISECOND_NS
-    }
-
-    fn catch_up(&mut self, world: &World, feed: &mut Feed, at: i64, mut say: impl FnMut(&Symbol, String)) {
-        let market = feed.market.clone();
-        let symbol = &market.listing.symbol;
-        let mut changed = false;
-        while let Some(tick) = feed.take(at.min(self.next * SECOND_NS - 1)) {
-            self.bar = Some(Bar::extended(self.bar, &tick));
-            changed = true;
-        }
-        if at < self.closing_ns(&market) {
-            if let Some(bar) = self.bar.filter(|_| changed) {
-                say(symbol, self.frame(&market, &bar, at, false));
-            }
-            return;
-        }
-        // An empty bucket gets its frame too, unless the venue itself was away.
-        let bar = self.bar.or_else(|| {
-            let is_away = market.is_outage(self.open, self.next);
-            if is_away { None } else { market.price_before(self.open * SECOND_NS).map(Bar::flat) }
-        });
-        if let Some(bar) = bar {
-            let bucket = Bucket { open: self.open, next: self.next, close: self.next, bar };
-            if let Some(bucket) = world.shown(&market, bucket, false) {
-                say(symbol, self.frame(&market, &bucket.bar, at, true));
-            }
-        }
-        self.open = self.next;
-        self.next = self.frame.next(self.open);
-        self.bar = None;
-    }
-
-    fn frame(&self, market: &Market, bar: &Bar, at: i64, is_closed: bool) -> String {
-        let id = market.listing.id.as_str();
-        let price = |value: i64| fixed(value, market.price_scale, 8);
-        let amount = |value: i128| fixed(value, AMOUNT_DECIMALS, 8);
-        let quote = |value: i128| fixed(value, market.quote_scale(), 8);
-        let (first, last) = if bar.trades == 0 { (-1, -1) } else { (bar.first_id as i64, bar.last_id as i64) };
-        format!(
-            r#"{{"e":"kline","E":{},"s":"{id}","k":{{"t":{},"T":{},"s":"{id}","i":"{}","f":{first},"L":{last},"o":"{}","c":"{}","h":"{}","l":"{}","v":"{}","n":{},"x":{is_closed},"q":"{}","V":"{}","Q":"{}","B":"0"}}}}"#,
-            at / MILLISECOND_NS,
-            self.open * 1_000,
-            self.next * 1_000 - 1,
-            self.interval,
-            price(bar.open),
-            price(bar.close),
-            price(bar.high),
-            price(bar.low),
-            amount(bar.volume),
-            bar.trades,
-            quote(bar.quote),
-            amount(bar.bought),
-            quote(bar.bought_quote),
-        )
-    }
-}
-
-fn trade_frame(market: &Market, tick: &Tick) -> String {
-    let time = tick.time_ns / MILLISECOND_NS;
+fn kline_frame(
+    product: Product,
+    market: &Market,
+    interval: &str,
+    bucket: &Bucket,
+    at_ns: i64,
+    is_closed: bool,
+) -> String {
+    let bar = &bucket.bar;
+    let id = market.listing.id.as_str();
+    let price = |value: i64| fixed(value, market.price_scale, product.price_digits(market.price_scale));
+    let amount = |value: i128| fixed(value, AMOUNT_DECIMALS, 8);
+    let quote = |value: i128| fixed(value, market.quote_scale(), 8);
+    let (first, last) = if bar.trades == 0 { (-1, -1) } else { (bar.first_id as i64, bar.last_id as i64) };
     format!(
-        r#"{{"e":"trade","E":{},"s":"{}","t":{},"p":"{}","q":"{}","T":{time},"m":{},"M":true}}"#,
-        time + 3,
-        market.listing.id,
-        tick.id,
-        fixed(tick.price, market.price_scale, 8),
-        fixed(tick.amount, AMOUNT_DECIMALS, 8),
-        !tick.taker_buys,
+        r#"{{"e":"kline","E":{},"s":"{id}","k":{{"t":{},"T":{},"s":"{id}","i":"{interval}","f":{first},"L":{last},"o":"{}","c":"{}","h":"{}","l":"{}","v":"{}","n":{},"x":{is_closed},"q":"{}","V":"{}","Q":"{}","B":"0"}}}}"#,
+        at_ns / MILLISECOND_NS,
+        bucket.open * 1_000,
+        bucket.next * 1_000 - 1,
+        price(bar.open),
+        price(bar.close),
+        price(bar.high),
+        price(bar.low),
+        amount(bar.volume),
+        bar.trades,
+        quote(bar.quote),
+        amount(bar.bought),
+        quote(bar.bought_quote),
     )
 }
 
-fn agg_frame(market: &Market, order: &[Tick]) -> String {
+fn wrapped(is_combined: bool, name: &str, payload: String) -> String {
+    if is_combined { format!(r#"{{"stream":{},"data":{payload}}}"#, quoted(name)) } else { payload }
+}
+
+fn trade_frame(product: Product, market: &Market, tick: &Tick) -> String {
+    let time = tick.time_ns / MILLISECOND_NS;
+    format!(
+        r#"{{"e":"trade","E":{},"s":"{}","t":{},"p":"{}","q":"{}","T":{time},"m":{}{}}}"#,
+        time + 3,
+        market.listing.id,
+        tick.id,
+        fixed(tick.price, market.price_scale, product.price_digits(market.price_scale)),
+        fixed(tick.amount, AMOUNT_DECIMALS, 8),
+        !tick.taker_buys,
+        if product == Product::Spot { r#","M":true"# } else { r#","X":"MARKET""# },
+    )
+}
+
+fn agg_frame(product: Product, market: &Market, order: &[Tick]) -> String {
     let time = order[0].time_ns / MILLISECOND_NS;
-    let fields = agg_fields(market, order, time);
+    let fields = agg_fields(product, market, order, time);
     format!(r#"{{"e":"aggTrade","E":{},"s":"{}",{fields}}}"#, time + 3, market.listing.id)
 }

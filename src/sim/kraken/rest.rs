@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::market::Symbol;
-
 use super::super::bar::Bar;
 use super::super::calendar::{DAY, Frame};
 use super::super::decimal::{AMOUNT_DECIMALS, fixed, quotient};
 use super::super::fault::FaultKind;
+use super::super::half::Subject;
 use super::super::http::{SimReply, SimRequest, Target, joined, quoted, rfc3339};
+use super::super::limits::Decay;
 use super::super::listing::Venue;
 use super::super::market::Market;
 use super::super::tape::SECOND_NS;
@@ -19,12 +19,14 @@ use super::frame_of_interval;
 /// Committed candles served; the forming one comes on top (recorded bodies have 721 rows).
 const COMMITTED_ROWS: i64 = 720;
 
-/// Endpoint, market and interval of a request, for faults and counters.
-pub(crate) fn subject(world: &World, target: &Target) -> (String, Option<Symbol>, Option<String>) {
+/// One call a second is documented as safe.
+const LIMIT: Decay = Decay { burst: 15.0, per_second: 1.0 };
+
+pub(super) fn subject(world: &World, target: &Target) -> Subject {
     let endpoint = target.path.strip_prefix("/0/public/").unwrap_or("other").to_owned();
-    let market = target.get("pair").and_then(|pair| world.any_market(Venue::Kraken, pair));
+    let market = target.get("pair").and_then(|pair| world.any_market(Venue::KRAKEN, pair));
     let interval = (endpoint == "OHLC").then(|| target.get("interval").unwrap_or("1").to_owned());
-    (endpoint, market.map(|market| market.listing.symbol.clone()), interval)
+    Subject { endpoint, symbol: market.map(|market| market.listing.symbol.clone()), interval }
 }
 
 fn failure(error: &str) -> SimReply {
@@ -35,20 +37,20 @@ fn success(result: &str) -> SimReply {
     SimReply::json(200, format!(r#"{{"error":[],"result":{result}}}"#))
 }
 
-pub(crate) fn respond(world: &World, request: &SimRequest, target: &Target) -> SimReply {
+pub(super) fn respond(world: &World, request: &SimRequest, target: &Target) -> SimReply {
     let Some(endpoint) = target.path.strip_prefix("/0/public/") else {
         return failure("EGeneral:Unknown method");
     };
-    let now_ns = world.now_ns(Venue::Kraken);
+    let now_ns = world.now_ns(Venue::KRAKEN);
     if world.enforce_limits {
         // OHLC and Trades are counted per pair, everything else together.
-        let market = target.get("pair").and_then(|pair| world.market(Venue::Kraken, pair));
+        let market = target.get("pair").and_then(|pair| world.market(Venue::KRAKEN, pair));
         let scope = match (endpoint, market) {
             ("OHLC" | "Trades", Some(market)) => format!("{endpoint} {}", market.listing.id),
             _ => String::new(),
         };
-        if !world.limits().allows(Venue::Kraken, request.peer, &scope, now_ns) {
-            world.counters.count(Venue::Kraken, |stats| stats.limited += 1);
+        if !world.limits().allows(Venue::KRAKEN, request.peer, &scope, LIMIT, now_ns) {
+            world.counters.count(Venue::KRAKEN, |stats| stats.limited += 1);
             return failure("EAPI:Rate limit exceeded");
         }
     }
@@ -68,7 +70,7 @@ fn with_pair(world: &World, target: &Target, answer: fn(&World, &Target, &Market
     let Some(pair) = target.get("pair").filter(|pair| !pair.is_empty()) else {
         return failure("EGeneral:Invalid arguments");
     };
-    match world.market(Venue::Kraken, pair) {
+    match world.market(Venue::KRAKEN, pair) {
         Some(market) => answer(world, target, market),
         None => failure("EQuery:Unknown asset pair"),
     }
@@ -86,7 +88,7 @@ fn altname(asset: &str) -> &str {
 }
 
 fn assets(world: &World) -> SimReply {
-    let listings = world.listed(Venue::Kraken).map(|market| &market.listing);
+    let listings = world.listed(Venue::KRAKEN).map(|market| &market.listing);
     let mut names: Vec<&str> = listings.flat_map(|listing| [listing.base.as_str(), listing.quote.as_str()]).collect();
     names.sort_unstable();
     names.dedup();
@@ -103,9 +105,9 @@ fn assets(world: &World) -> SimReply {
 
 fn chosen<'a>(world: &'a World, target: &Target) -> Result<Vec<&'a Arc<Market>>, SimReply> {
     let Some(pairs) = target.get("pair").filter(|pairs| !pairs.is_empty()) else {
-        return Ok(world.listed(Venue::Kraken).collect());
+        return Ok(world.listed(Venue::KRAKEN).collect());
     };
-    let find = |pair| world.market(Venue::Kraken, pair).ok_or_else(|| failure("EQuery:Unknown asset pair"));
+    let find = |pair| world.market(Venue::KRAKEN, pair).ok_or_else(|| failure("EQuery:Unknown asset pair"));
     pairs.split(',').map(find).collect()
 }
 
@@ -137,23 +139,20 @@ fn ohlc(world: &World, target: &Target, market: &Market) -> SimReply {
     let (Some(frame), Some(mut since)) = (interval.and_then(frame_of_interval), since) else {
         return failure("EGeneral:Invalid arguments");
     };
-    if world.strike(market, |kind| (*kind == FaultKind::IgnoreSince).then_some(())).is_some() {
+    if world.strikes(market, FaultKind::IgnoreSince) {
         since = 0;
     }
-    let now = world.now_ns(Venue::Kraken).div_euclid(SECOND_NS);
+    let now = world.now_ns(Venue::KRAKEN).div_euclid(SECOND_NS);
     let Frame::Fixed { len, .. } = frame else { return failure("EGeneral:Internal error") };
     let forming = frame.open(now);
     let first = forming - COMMITTED_ROWS * len;
     // The forming row comes whatever `since` says, which itself is exclusive.
     let from = frame.first_from(since.saturating_add(1).min(forming)).max(first);
     let mut rows = world.rows(market, frame, from, now + 1, COMMITTED_ROWS as usize + 1);
-    if world.strike(market, |kind| (*kind == FaultKind::EmptyPage).then_some(())).is_some() {
+    if world.strikes(market, FaultKind::EmptyPage) {
         rows.clear();
     }
-    let cap = world.strike(market, |kind| match kind {
-        FaultKind::PageCap { rows } => Some(*rows),
-        _ => None,
-    });
+    let cap = world.page_cap(market);
     let kept = rows.len().saturating_sub(cap.unwrap_or(usize::MAX));
     rows.drain(..kept);
     let last = match rows.as_slice() {
@@ -207,22 +206,19 @@ fn trades(world: &World, target: &Target, market: &Market) -> SimReply {
     let Some(mut count) = count.filter(|count| (1..=1_000).contains(count)) else {
         return failure("EGeneral:Invalid arguments:count");
     };
-    if world.strike(market, |kind| (*kind == FaultKind::IgnoreSince).then_some(())).is_some() {
+    if world.strikes(market, FaultKind::IgnoreSince) {
         since_ns = None;
     }
-    if let Some(rows) = world.strike(market, |kind| match kind {
-        FaultKind::PageCap { rows } => Some(*rows),
-        _ => None,
-    }) {
+    if let Some(rows) = world.page_cap(market) {
         count = count.min(rows);
     }
-    let until_ns = world.now_ns(Venue::Kraken) + 1;
+    let until_ns = world.now_ns(Venue::KRAKEN) + 1;
     let position = match since_ns {
         Some(since_ns) => market.count_before(since_ns.saturating_add(1).min(until_ns)),
         None => market.count_before(until_ns).saturating_sub(count as u64),
     };
     let mut ticks = market.page(position, count, until_ns);
-    if world.strike(market, |kind| (*kind == FaultKind::EmptyPage).then_some(())).is_some() {
+    if world.strikes(market, FaultKind::EmptyPage) {
         ticks.clear();
     }
     let body = joined(&ticks, |out, tick| {
@@ -248,7 +244,7 @@ fn ticker(world: &World, target: &Target) -> SimReply {
         Ok(markets) => markets,
         Err(reply) => return reply,
     };
-    let now_ns = world.now_ns(Venue::Kraken);
+    let now_ns = world.now_ns(Venue::KRAKEN);
     let now = now_ns.div_euclid(SECOND_NS);
     let today = now - now.rem_euclid(DAY);
     let priced = markets.into_iter().filter_map(|market| Some((market, market.price_before(now_ns + 1)?)));

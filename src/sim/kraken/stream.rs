@@ -1,7 +1,6 @@
 //! Kraken's WebSocket v2: `ohlc` and `trade`, status, acks, heartbeats.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -10,8 +9,8 @@ use serde_json::Value;
 use super::super::bar::Bar;
 use super::super::calendar::Frame;
 use super::super::decimal::{AMOUNT_DECIMALS, Trimmed, fixed, quotient};
+use super::super::desk::{Desk, Manner, News};
 use super::super::fault::FaultKind;
-use super::super::feed::Feed;
 use super::super::http::{joined, rfc3339};
 use super::super::listing::Venue;
 use super::super::market::Market;
@@ -29,16 +28,8 @@ const MESSAGES_PER_SECOND: usize = 30;
 const SNAPSHOT_CANDLES: usize = 10;
 const SNAPSHOT_TRADES: u64 = 50;
 
-/// One channel of one market.
-struct Subscription {
-    feed: Feed,
-    channel: Channel,
-}
-
-enum Channel {
-    Ohlc { minutes: i64, frame: Frame, open: i64, bar: Option<Bar> },
-    Trade,
-}
+/// Candles are told with every trade and have no closing frame.
+const MANNER: Manner = Manner { beat_ns: None, closes: false };
 
 pub(crate) struct KrakenSession {
     world: Arc<World>,
@@ -46,31 +37,28 @@ pub(crate) struct KrakenSession {
     /// What the last status frame said; `None` before the greeting.
     said_online: Option<bool>,
     /// By channel name and symbol: one ohlc interval per symbol.
-    ids: BTreeMap<(&'static str, String), u64>,
-    subscriptions: BTreeMap<u64, Subscription>,
-    next_id: u64,
-    schedule: BinaryHeap<Reverse<(i64, u64)>>,
+    desk: Desk<(&'static str, String)>,
+    /// The interval of each symbol's candles, in minutes.
+    intervals: BTreeMap<String, i64>,
     messages: VecDeque<i64>,
 }
 
 impl KrakenSession {
     pub(crate) fn new(world: Arc<World>) -> KrakenSession {
-        let opened_ns = world.now_ns(Venue::Kraken);
+        let opened_ns = world.now_ns(Venue::KRAKEN);
         KrakenSession {
             world,
             opened_ns,
             said_online: None,
-            ids: BTreeMap::new(),
-            subscriptions: BTreeMap::new(),
-            next_id: 0,
-            schedule: BinaryHeap::new(),
+            desk: Desk::new(),
+            intervals: BTreeMap::new(),
             messages: VecDeque::new(),
         }
     }
 
     fn is_online(&self) -> bool {
         let pick = |kind: &FaultKind| (*kind == FaultKind::Maintenance).then_some(());
-        self.world.faults.holds(Venue::Kraken, None, self.world.clock_ns(), pick).is_none()
+        self.world.faults.holds(Venue::KRAKEN, None, self.world.clock_ns(), pick).is_none()
     }
 
     fn exceeds_rate(&mut self, now_ns: i64) -> bool {
@@ -86,63 +74,43 @@ impl KrakenSession {
 
     fn subscribe(&mut self, request: &Request<'_>, symbol: &str, now_ns: i64, out: &mut Outbox) {
         let refuse = |error: &str, out: &mut Outbox| out.control(request.failure(error, Some(symbol), now_ns));
-        let market = self.world.market(Venue::Kraken, symbol).filter(|market| market.listing.symbol.as_str() == symbol);
+        let market = self.world.market(Venue::KRAKEN, symbol).filter(|market| market.listing.symbol.as_str() == symbol);
         let Some(market) = market.cloned() else {
             return refuse(&format!("Currency pair not supported {symbol}"), out);
         };
         let key = (request.channel, symbol.to_owned());
-        if let Some(id) = self.ids.get(&key) {
-            let same = match &self.subscriptions[id].channel {
-                Channel::Ohlc { minutes, .. } => *minutes == request.interval,
-                Channel::Trade => true,
-            };
+        if self.desk.holds(&key) {
+            let same = request.channel == "trade" || self.intervals.get(symbol) == Some(&request.interval);
             let error =
                 if same { "Already subscribed" } else { "Already subscribed to one ohlc interval on this symbol" };
             return refuse(error, out);
         }
         let snapshot = request.snapshot.unwrap_or(request.channel == "ohlc");
         out.control(request.success(symbol, snapshot, now_ns));
-        let channel = if request.channel == "ohlc" {
+        let name = &market.listing.symbol;
+        if request.channel == "ohlc" {
             let Some(frame) = frame_of_interval(request.interval) else { return };
-            if snapshot {
-                let candles = recent_candles(&market, frame, now_ns);
-                if !candles.is_empty() {
-                    out.data(
-                        &market.listing.symbol,
-                        ohlc_frame(&market, "snapshot", request.interval, now_ns, &candles),
-                    );
-                }
+            let candles = if snapshot { recent_candles(&market, frame, now_ns) } else { Vec::new() };
+            if !candles.is_empty() {
+                out.data(name, ohlc_frame(&market, "snapshot", request.interval, now_ns, &candles));
             }
-            let open = frame.open(now_ns.div_euclid(SECOND_NS));
-            Channel::Ohlc {
-                minutes: request.interval,
-                frame,
-                open,
-                bar: market.bar(open, frame.next(open), now_ns + 1),
-            }
+            self.intervals.insert(symbol.to_owned(), request.interval);
+            self.desk.add_candles(key, market, frame, MANNER, now_ns);
         } else {
             if snapshot {
                 let count = market.count_before(now_ns + 1);
                 let ticks = market.page(count.saturating_sub(SNAPSHOT_TRADES), SNAPSHOT_TRADES as usize, now_ns + 1);
-                out.data(&market.listing.symbol, trade_frame(&market, "snapshot", &ticks));
+                out.data(name, trade_frame(&market, "snapshot", &ticks));
             }
-            Channel::Trade
-        };
-        let feed = Feed::after(market, now_ns);
-        let id = self.next_id;
-        self.next_id += 1;
-        self.schedule.push(Reverse((feed.next_ns(), id)));
-        self.ids.insert(key, id);
-        self.subscriptions.insert(id, Subscription { feed, channel });
+            self.desk.add_trades(key, market, now_ns);
+        }
     }
 
     fn unsubscribe(&mut self, request: &Request<'_>, symbol: &str, now_ns: i64, out: &mut Outbox) {
-        match self.ids.remove(&(request.channel, symbol.to_owned())) {
-            Some(id) => {
-                self.subscriptions.remove(&id);
-                out.control(request.success(symbol, request.snapshot.unwrap_or(true), now_ns));
-            }
-            None => out.control(request.failure("Subscription Not Found", Some(symbol), now_ns)),
+        if self.desk.remove(&(request.channel, symbol.to_owned())) {
+            out.control(request.success(symbol, request.snapshot.unwrap_or(true), now_ns));
+        } else {
+            out.control(request.failure("Subscription Not Found", Some(symbol), now_ns));
         }
     }
 }
@@ -183,21 +151,19 @@ impl Session for KrakenSession {
                 r#"{{"channel":"status","type":"update","data":[{{"version":"2.0.10","system":"{system}","api_version":"v2","connection_id":{id}}}]}}"#
             ));
         }
-        while let Some(&Reverse((at, id))) = self.schedule.peek() {
-            if at > now_ns {
-                break;
+        let intervals = &self.intervals;
+        self.desk.tell(&self.world, now_ns, |(_, symbol), market, news| match news {
+            // One taker order's trades share a frame.
+            News::Trades(ticks) => ticks
+                .chunk_by(|a, b| a.time_ns / 1_000 == b.time_ns / 1_000)
+                .for_each(|together| out.data(&market.listing.symbol, trade_frame(market, "update", together))),
+            News::Candle { bucket, at_ns, .. } => {
+                let minutes = intervals.get(symbol).copied().unwrap_or(1);
+                let frame = ohlc_frame(market, "update", minutes, at_ns, &[(bucket.open, bucket.bar)]);
+                out.data(&market.listing.symbol, frame);
             }
-            self.schedule.pop();
-            let Some(subscription) = self.subscriptions.get_mut(&id) else { continue };
-            let is_listed = self.world.is_listed(&subscription.feed.market);
-            subscription.catch_up(now_ns, |symbol, frame| {
-                if is_listed {
-                    out.data(symbol, frame);
-                }
-            });
-            self.schedule.push(Reverse((subscription.feed.next_ns(), id)));
-        }
-        if self.subscriptions.is_empty() {
+        });
+        if self.desk.is_empty() {
             if now_ns - self.opened_ns >= PATIENCE_NS && out.last_sent_ns + PATIENCE_NS <= now_ns {
                 out.close(1000, "no subscriptions");
             }
@@ -207,54 +173,12 @@ impl Session for KrakenSession {
     }
 
     fn due(&self, out: &Outbox) -> Option<i64> {
-        let silence = if self.subscriptions.is_empty() {
+        let silence = if self.desk.is_empty() {
             (self.opened_ns.max(out.last_sent_ns)) + PATIENCE_NS
         } else {
             out.last_sent_ns + HEARTBEAT_NS
         };
-        let data = self.schedule.peek().map(|Reverse((at, _))| *at);
-        Some(data.map_or(silence, |data| data.min(silence)))
-    }
-}
-
-impl Subscription {
-    /// Says everything that happened up to `now_ns`.
-    fn catch_up(&mut self, now_ns: i64, mut say: impl FnMut(&crate::market::Symbol, String)) {
-        let market = self.feed.market.clone();
-        let symbol = &market.listing.symbol;
-        match &mut self.channel {
-            Channel::Trade => {
-                let mut together: Vec<Tick> = Vec::new();
-                while let Some(tick) = self.feed.take(now_ns) {
-                    // One taker order's trades share a frame.
-                    if together.last().is_some_and(|last| last.time_ns / 1_000 != tick.time_ns / 1_000) {
-                        say(symbol, trade_frame(&market, "update", &together));
-                        together.clear();
-                    }
-                    together.push(tick);
-                }
-                if !together.is_empty() {
-                    say(symbol, trade_frame(&market, "update", &together));
-                }
-            }
-            Channel::Ohlc { minutes, frame, open, bar } => {
-                let mut changed_at = None;
-                while let Some(tick) = self.feed.take(now_ns) {
-                    let bucket = frame.open(tick.time_ns.div_euclid(SECOND_NS));
-                    if bucket != *open {
-                        if let (Some(at), Some(bar)) = (changed_at, *bar) {
-                            say(symbol, ohlc_frame(&market, "update", *minutes, at, &[(*open, bar)]));
-                        }
-                        (*open, *bar) = (bucket, None);
-                    }
-                    *bar = Some(Bar::extended(*bar, &tick));
-                    changed_at = Some(tick.time_ns);
-                }
-                if let (Some(at), Some(bar)) = (changed_at, *bar) {
-                    say(symbol, ohlc_frame(&market, "update", *minutes, at, &[(*open, bar)]));
-                }
-            }
-        }
+        Some(self.desk.due_ns().map_or(silence, |data| data.min(silence)))
     }
 }
 

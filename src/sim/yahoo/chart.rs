@@ -66,13 +66,10 @@ pub(super) fn respond(world: &World, target: &Target, market: &Market) -> SimRep
         Err(refusal) => return refusal,
     };
     let mut rows = rows(world, market, &window, frame, now_ns);
-    if world.strike(market, |kind| (*kind == FaultKind::EmptyPage).then_some(())).is_some() {
+    if world.strikes(market, FaultKind::EmptyPage) {
         rows.clear();
     }
-    let cap = world.strike(market, |kind| match kind {
-        FaultKind::PageCap { rows } => Some(*rows),
-        _ => None,
-    });
+    let cap = world.page_cap(market);
     rows.drain(..rows.len().saturating_sub(cap.unwrap_or(usize::MAX)));
     let meta = meta::print(market, &window, now_ns);
     let adjusted = !window.is_intraday;
@@ -143,7 +140,7 @@ fn window(world: &World, target: &Target, market: &Market, now_ns: i64) -> Resul
         let text = format!("Invalid input - start date cannot be after end date. startDate = {from}, endDate = {to}");
         return Err(bad(&text));
     }
-    if world.strike(market, |kind| (*kind == FaultKind::IgnoreSince).then_some(())).is_some() {
+    if world.strikes(market, FaultKind::IgnoreSince) {
         from = hours.last_session(now).0.min(to - HOUR);
     }
     if let Some((depth, width)) = depth_days(&interval) {

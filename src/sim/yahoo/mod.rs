@@ -2,16 +2,77 @@
 //! today, windows that are refused, and plain text for those who do not look like a browser.
 
 mod chart;
+mod listing;
 mod meta;
-
-pub(crate) use chart::printed;
 
 use crate::market::Symbol;
 
 use super::calendar::{Frame, HOUR, Hours, MINUTE};
+use super::half::{Printed, Subject};
 use super::http::{SimReply, SimRequest, Target, joined, quoted};
-use super::listing::Venue;
+use super::limits::Decay;
+use super::listing::{Listing, Venue};
+use super::market::{Bucket, Market};
 use super::world::World;
+
+/// Yahoo documents no limit; this is what polite clients stay below.
+const LIMIT: Decay = Decay { burst: 60.0, per_second: 1.0 };
+
+impl Venue {
+    /// Yahoo Finance's chart endpoint.
+    pub const YAHOO: Venue = Venue::named("yahoo");
+}
+
+/// See the module.
+pub(crate) struct Half;
+
+impl super::half::Half for Half {
+    fn venue(&self) -> Venue {
+        Venue::YAHOO
+    }
+
+    fn listing(&self, rank: usize) -> Option<Listing> {
+        listing::listing(rank)
+    }
+
+    fn made_up(&self, rank: usize) -> Listing {
+        listing::made_up(rank)
+    }
+
+    fn invented(&self, symbol: &Symbol) -> Listing {
+        listing::invented(symbol)
+    }
+
+    fn frame(&self, hours: Hours, timeframe: &str) -> Option<Frame> {
+        frame_of_timeframe(hours, timeframe)
+    }
+
+    fn subject(&self, world: &World, _request: &SimRequest, target: &Target) -> Subject {
+        let Some(id) = target.path.strip_prefix(CHART) else {
+            let endpoint = target.path.rsplit('/').next().unwrap_or("other").to_owned();
+            return Subject { endpoint, ..Subject::default() };
+        };
+        let market = world.any_market(Venue::YAHOO, &id.to_uppercase());
+        Subject {
+            endpoint: "chart".to_owned(),
+            symbol: market.map(|market| market.listing.symbol.clone()),
+            interval: Some(target.get("interval").unwrap_or("1m").to_owned()),
+        }
+    }
+
+    fn respond(&self, world: &World, request: &SimRequest, target: &Target) -> SimReply {
+        respond(world, request, target)
+    }
+
+    fn printed(&self, market: &Market, bucket: &Bucket) -> Option<Printed> {
+        let row = chart::printed(market, bucket)?;
+        Some(Printed { prices: row.prices, volume: row.volume, trades: None })
+    }
+
+    fn replays(&self) -> bool {
+        false
+    }
+}
 
 const CHART: &str = "/v8/finance/chart/";
 
@@ -37,23 +98,13 @@ fn frame(hours: Hours, interval: &str) -> Option<Frame> {
 }
 
 /// The buckets of a unified timeframe.
-pub(crate) fn frame_of_timeframe(hours: Hours, timeframe: &str) -> Option<Frame> {
+fn frame_of_timeframe(hours: Hours, timeframe: &str) -> Option<Frame> {
     match timeframe {
         "1w" => frame(hours, "1wk"),
         "1M" => frame(hours, "1mo"),
         "1m" | "5m" | "15m" | "30m" | "1h" | "1d" => frame(hours, timeframe),
         _ => None,
     }
-}
-
-/// Endpoint, market and interval of a request, for faults and counters.
-pub(crate) fn subject(world: &World, target: &Target) -> (String, Option<Symbol>, Option<String>) {
-    let Some(id) = target.path.strip_prefix(CHART) else {
-        return (target.path.rsplit('/').next().unwrap_or("other").to_owned(), None, None);
-    };
-    let market = world.any_market(Venue::Yahoo, &id.to_uppercase());
-    let interval = target.get("interval").unwrap_or("1m").to_owned();
-    ("chart".to_owned(), market.map(|market| market.listing.symbol.clone()), Some(interval))
 }
 
 /// The two-level body all failures of the chart endpoint have.
@@ -65,21 +116,22 @@ fn failure(status: u16, code: &str, description: &str) -> SimReply {
     )
 }
 
-pub(crate) fn respond(world: &World, request: &SimRequest, target: &Target) -> SimReply {
+fn respond(world: &World, request: &SimRequest, target: &Target) -> SimReply {
     let agent = request.headers.iter().find(|(name, _)| name == "user-agent").map_or("", |(_, value)| value);
     let throttled = SimReply::typed(429, "text/plain", "Too Many Requests\r\n");
     if !agent.starts_with("Mozilla/") {
         return throttled;
     }
-    if world.enforce_limits && !world.limits().allows(Venue::Yahoo, request.peer, "", world.now_ns(Venue::Yahoo)) {
-        world.counters.count(Venue::Yahoo, |stats| stats.limited += 1);
+    if world.enforce_limits && !world.limits().allows(Venue::YAHOO, request.peer, "", LIMIT, world.now_ns(Venue::YAHOO))
+    {
+        world.counters.count(Venue::YAHOO, |stats| stats.limited += 1);
         return throttled;
     }
     match target.path.as_str() {
         "/v1/test/getcrumb" => SimReply::typed(200, "text/plain", "s1mUl4t3dCr"),
         "/v1/finance/search" => search(world, target.get("q").unwrap_or("")),
         path => match path.strip_prefix(CHART).filter(|id| !id.is_empty()) {
-            Some(id) => match world.market(Venue::Yahoo, &id.to_uppercase()) {
+            Some(id) => match world.market(Venue::YAHOO, &id.to_uppercase()) {
                 Some(market) if market.listing.id == id.to_uppercase() => chart::respond(world, target, market),
                 _ => failure(404, "Not Found", "No data found, symbol may be delisted"),
             },
@@ -90,7 +142,7 @@ pub(crate) fn respond(world: &World, request: &SimRequest, target: &Target) -> S
 
 fn search(world: &World, wanted: &str) -> SimReply {
     let wanted = wanted.to_uppercase();
-    let found: Vec<_> = world.listed(Venue::Yahoo).filter(|market| market.listing.id.contains(&wanted)).collect();
+    let found: Vec<_> = world.listed(Venue::YAHOO).filter(|market| market.listing.id.contains(&wanted)).collect();
     let count = found.len();
     let quotes = joined(found, |out, market| {
         let listing = &market.listing;

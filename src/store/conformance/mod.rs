@@ -8,6 +8,7 @@ mod ledger;
 mod operations;
 mod precedence;
 mod settings;
+mod tickers;
 mod trades;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub async fn run_all(make: impl AsyncFn() -> Arc<dyn Store>) {
         candles::a_large_batch_over_stored_rows_is_counted_exactly,
         precedence::every_pair_of_sources_is_decided_by_strength_and_time,
         precedence::verified_trades_rank_highest_where_candles_are_built_from_them,
+        precedence::imported_rows_yield_to_observed_ones_and_lend_them_nothing,
         precedence::a_stronger_source_for_the_same_value_is_no_revision_but_counts_from_then_on,
         ledger::statements_meet_what_is_there_as_promised,
         ledger::holes_of_the_extent_become_missing_and_the_edge_only_moves_forward,
@@ -57,7 +59,11 @@ pub async fn run_all(make: impl AsyncFn() -> Arc<dyn Store>) {
         trades::trades_are_stored_once_and_read_in_order_with_exact_decimals,
         trades::ids_that_are_text_are_told_apart,
         trades::id_ranges_and_spans_merge,
+        trades::what_the_venue_does_not_have_gives_way_to_what_it_has,
+        trades::trades_are_read_in_pages_and_by_id,
         trades::impossible_trades_are_refused_with_their_batch,
+        tickers::a_ticker_takes_the_place_of_the_one_before,
+        tickers::impossible_tickers_are_refused_with_their_batch,
         operations::statuses_are_replaced_and_removed_by_component,
         operations::a_command_is_recorded_once_by_its_id,
         operations::the_collector_lock_is_held_once,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::Store;
 use super::{CandleSource, Fixture, SeriesOutcome, bar, minute, observed, ok, only_symbol};
-use crate::market::{Candle, Rule, Source, Timeframe};
+use crate::market::{Candle, FinalCandle, Rule, Source, Timeframe};
 
 /// Weakest first, written out once more: the suite does not ask the code it tests.
 const WEAKEST_FIRST: [Source; 6] =
@@ -63,6 +63,40 @@ pub(super) async fn verified_trades_rank_highest_where_candles_are_built_from_th
     let usual = Fixture { series, symbol: eth, store: fixture.store };
     usual.save(&[from(Source::Rest, 1.0)]).await;
     assert_eq!(usual.save(&[from(Source::Trades, 2.0)]).await.outranked, 1);
+}
+
+pub(super) async fn imported_rows_yield_to_observed_ones_and_lend_them_nothing(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    let imported = |n, close, source, at| FinalCandle {
+        rule: Rule::Imported,
+        candle: Candle { vwap: Some(9.0), ..bar(n, close) },
+        ..observed(bar(n, close), source, minute(at))
+    };
+    let newest = async || fixture.stored().await.pop().expect("a row was stored");
+    let mut cases = 0;
+    for (n, source) in WEAKEST_FIRST.into_iter().enumerate() {
+        let n = 4 * n as i64;
+        // Observed, then imported later: nothing changes, whether it agrees or not.
+        fixture.save(&[observed(bar(n, 10.0), source, minute(5))]).await;
+        let kept = newest().await;
+        assert_eq!(fixture.save(&[imported(n, 10.0, source, 900)]).await.unchanged, 1, "{source}");
+        assert_eq!(fixture.save(&[imported(n, 20.0, source, 900)]).await.outranked, 1, "{source}");
+        assert_eq!(newest().await, kept, "{source}");
+        // Imported, then observed, although before: it has the last word, and nothing else is left.
+        fixture.save(&[imported(n + 1, 10.0, source, 900)]).await;
+        assert_eq!(newest().await.candle.vwap, Some(9.0));
+        fixture.save(&[observed(bar(n + 1, 10.0), source, minute(5))]).await;
+        let row = newest().await;
+        assert_eq!((row.rule, row.candle, row.revision), (kept.rule, bar(n + 1, 10.0), 0), "{source}");
+        fixture.save(&[imported(n + 2, 10.0, source, 900)]).await;
+        let outcome = fixture.save(&[observed(bar(n + 2, 20.0), source, minute(5))]).await;
+        assert_eq!((outcome.revisions.len(), newest().await.rule), (1, kept.rule), "{source}");
+        // Of two imports the later one stays.
+        fixture.save(&[imported(n + 3, 10.0, source, 900)]).await;
+        assert_eq!(fixture.save(&[imported(n + 3, 20.0, source, 901)]).await.revisions.len(), 1, "{source}");
+        cases += 1;
+    }
+    assert_eq!(cases, 6);
 }
 
 pub(super) async fn a_stronger_source_for_the_same_value_is_no_revision_but_counts_from_then_on(store: Arc<dyn Store>) {

@@ -24,7 +24,7 @@ fn trade(id: u64, n: i64) -> Trade {
 }
 
 fn change(fixture: &Fixture, trades: Vec<Trade>) -> TradesChange {
-    TradesChange { symbol: fixture.symbol, trades, complete_ids: Vec::new(), complete_spans: Vec::new() }
+    TradesChange { trades, ..TradesChange::new(fixture.symbol) }
 }
 
 async fn save(fixture: &Fixture, change: TradesChange) {
@@ -69,8 +69,49 @@ pub(super) async fn id_ranges_and_spans_merge(store: Arc<dyn Store>) {
     let spans = vec![minutes(0, 2), minutes(5, 6), minutes(2, 3), minutes(4, 4)];
     save(&fixture, TradesChange { complete_spans: spans, ..change(&fixture, vec![]) }).await;
     let spans = SpanSet::from_iter([minutes(0, 3), minutes(5, 6)]);
-    let expected = TradeCoverage { ids: vec![(0, 50)], spans };
+    let expected = TradeCoverage { ids: vec![(0, 50)], spans, unavailable: vec![] };
     assert_eq!(ok(fixture.store.trade_coverage(fixture.symbol).await), expected);
+}
+
+pub(super) async fn what_the_venue_does_not_have_gives_way_to_what_it_has(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    let complete = |spans| TradesChange { complete_spans: spans, ..change(&fixture, vec![]) };
+    let lacks = |from, to, why: &str| TradesChange {
+        unavailable: vec![(minutes(from, to), why.to_owned())],
+        ..change(&fixture, vec![])
+    };
+    save(&fixture, complete(vec![minutes(3, 4)])).await;
+    save(&fixture, lacks(0, 8, "not_served: trades")).await;
+    save(&fixture, lacks(1, 2, "again")).await;
+    save(&fixture, complete(vec![minutes(6, 7)])).await;
+    let coverage = ok(fixture.store.trade_coverage(fixture.symbol).await);
+    assert_eq!(coverage.spans, SpanSet::from_iter([minutes(3, 4), minutes(6, 7)]));
+    let expected = [(0, 3), (4, 6), (7, 8)].map(|(from, to)| (minutes(from, to), "not_served: trades".to_owned()));
+    assert_eq!(coverage.unavailable, expected);
+}
+
+pub(super) async fn trades_are_read_in_pages_and_by_id(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    let aggregated = Trade { last_id: TradeId::Number(14), ..trade(12, 2) };
+    // Three of one instant, more than a page holds.
+    let all = [trade(9, 1), trade(10, 1), trade(11, 1), aggregated.clone(), trade(15, 3)];
+    save(&fixture, change(&fixture, all.to_vec())).await;
+    let (mut read, mut pages) = (Vec::new(), 0);
+    loop {
+        let page = ok(fixture.store.trades_page(fixture.symbol, minutes(0, 9), read.last(), 2).await);
+        if page.is_empty() {
+            break;
+        }
+        pages += 1;
+        read.extend(page);
+    }
+    assert_eq!((read, pages), (all.to_vec(), 3));
+    let from_end = async |newer| ok(fixture.store.trade_from_end(fixture.symbol, minutes(1, 3), newer).await);
+    assert_eq!((from_end(0).await, from_end(3).await), (Some(aggregated.clone()), Some(trade(9, 1))));
+    assert_eq!((from_end(4).await, from_end(u64::MAX).await), (None, None));
+    let find = async |id| ok(fixture.store.trade(fixture.symbol, id).await);
+    assert_eq!((find(10).await, find(13).await), (Some(trade(10, 1)), Some(aggregated)));
+    assert_eq!((find(8).await, find(16).await, find(u64::MAX).await), (None, None, None));
 }
 
 pub(super) async fn impossible_trades_are_refused_with_their_batch(store: Arc<dyn Store>) {

@@ -15,6 +15,7 @@ mod settings;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tickers;
 mod trades;
 mod write;
 
@@ -34,7 +35,7 @@ pub(super) use self::location::fault as url_fault;
 use super::{
     Access, AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, LedgerEntry, NewSymbol, SeriesId,
     SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
-    SymbolState, TradeCoverage, WriteBatch,
+    SymbolState, TickerRow, TradeCoverage, WriteBatch,
 };
 use crate::clock::Clock;
 use crate::market::{Candle, Span, Symbol, Timeframe, Trade};
@@ -259,8 +260,31 @@ impl Store for SqliteStore {
         self.read(move |connection| trades::read(connection, symbol.0, span)).await
     }
 
+    async fn trades_page(
+        &self,
+        symbol: SymbolId,
+        span: Span,
+        after: Option<&Trade>,
+        limit: u32,
+    ) -> Result<Vec<Trade>, StoreError> {
+        let after = after.cloned();
+        self.read(move |connection| trades::read_page(connection, symbol.0, span, after.as_ref(), limit)).await
+    }
+
+    async fn trade_from_end(&self, symbol: SymbolId, span: Span, newer: u64) -> Result<Option<Trade>, StoreError> {
+        self.read(move |connection| trades::from_end(connection, symbol.0, span, newer)).await
+    }
+
+    async fn trade(&self, symbol: SymbolId, id: u64) -> Result<Option<Trade>, StoreError> {
+        self.read(move |connection| trades::find(connection, symbol.0, id)).await
+    }
+
     async fn trade_coverage(&self, symbol: SymbolId) -> Result<TradeCoverage, StoreError> {
         self.read(move |connection| trades::read_coverage(connection, symbol.0)).await
+    }
+
+    async fn tickers(&self) -> Result<Vec<TickerRow>, StoreError> {
+        self.read(tickers::read).await
     }
 
     async fn put_statuses(&self, rows: &[StatusRow]) -> Result<(), StoreError> {

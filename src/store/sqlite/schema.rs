@@ -152,6 +152,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    tickers (symbol_id) {
+        symbol_id -> BigInt,
+        time -> BigInt,
+        last -> Nullable<Double>,
+        bid -> Nullable<Double>,
+        ask -> Nullable<Double>,
+        volume -> Nullable<Double>,
+        quote_volume -> Nullable<Double>,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
     commands (id) {
         id -> Text,
         kind -> Text,
@@ -184,4 +197,5 @@ diesel::table! {
 diesel::joinable!(symbols -> exchanges (exchange_id));
 diesel::joinable!(series -> symbols (symbol_id));
 diesel::joinable!(forming_candles -> series (series_id));
-diesel::allow_tables_to_appear_in_same_query!(exchanges, symbols, series, forming_candles);
+diesel::joinable!(tickers -> symbols (symbol_id));
+diesel::allow_tables_to_appear_in_same_query!(exchanges, symbols, series, forming_candles, tickers);

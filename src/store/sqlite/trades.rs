@@ -37,11 +37,16 @@ pub(super) fn write(connection: &mut SqliteConnection, change: &TradesChange, no
     for span in change.complete_spans.iter().filter(|span| !span.is_empty()) {
         cover(connection, symbol, TIME, micros(span.from), micros(span.to), now)?;
     }
+    for (span, reason) in change.unavailable.iter().filter(|(span, _)| !span.is_empty()) {
+        rule_out(connection, symbol, *span, reason, now)?;
+    }
     Ok(())
 }
 
 const ID: &str = "id";
 const TIME: &str = "time";
+const COMPLETE: &str = "complete";
+const UNAVAILABLE: &str = "unavailable";
 
 /// Adds `[from, to)` to what is complete, merging what it overlaps or touches.
 fn cover(
@@ -57,13 +62,25 @@ fn cover(
         .filter(trade_coverage::kind.eq(kind))
         .filter(trade_coverage::from_key.le(to))
         .filter(trade_coverage::to_key.ge(from));
-    let parts: Vec<(i64, i64)> = met.select((trade_coverage::from_key, trade_coverage::to_key)).load(connection)?;
+    let parts: Vec<(i64, i64)> = met
+        .filter(trade_coverage::state.eq(COMPLETE))
+        .select((trade_coverage::from_key, trade_coverage::to_key))
+        .load(connection)?;
     if parts.iter().any(|part| part.0 <= from && to <= part.1) {
         return Ok(());
     }
     let (from, to) = parts.iter().fold((from, to), |(from, to), part| (from.min(part.0), to.max(part.1)));
     for (start, _) in &parts {
         diesel::delete(trade_coverage::table.find((symbol, kind, start))).execute(connection)?;
+    }
+    if kind == TIME {
+        // What is complete after all is not unavailable.
+        for (start, end, reason) in unavailable(connection, symbol, from, to)? {
+            diesel::delete(trade_coverage::table.find((symbol, kind, start))).execute(connection)?;
+            for (start, end) in [(start, end.min(from)), (start.max(to), end)] {
+                insert_unavailable(connection, symbol, start, end, &reason, now)?;
+            }
+        }
     }
     diesel::insert_into(trade_coverage::table)
         .values((
@@ -75,6 +92,137 @@ fn cover(
         ))
         .execute(connection)?;
     Ok(())
+}
+
+/// The stretches called unavailable that overlap `[from, to)`.
+fn unavailable(
+    connection: &mut SqliteConnection,
+    symbol: i64,
+    from: i64,
+    to: i64,
+) -> Result<Vec<(i64, i64, String)>, Fault> {
+    let rows: Vec<(i64, i64, Option<String>)> = trade_coverage::table
+        .filter(trade_coverage::symbol_id.eq(symbol))
+        .filter(trade_coverage::kind.eq(TIME))
+        .filter(trade_coverage::state.eq(UNAVAILABLE))
+        .filter(trade_coverage::from_key.lt(to))
+        .filter(trade_coverage::to_key.gt(from))
+        .order(trade_coverage::from_key)
+        .select((trade_coverage::from_key, trade_coverage::to_key, trade_coverage::reason))
+        .load(connection)?;
+    Ok(rows.into_iter().map(|(from, to, reason)| (from, to, reason.unwrap_or_default())).collect())
+}
+
+/// States that a stretch of time is unavailable, where nothing else is known of it.
+fn rule_out(connection: &mut SqliteConnection, symbol: i64, span: Span, reason: &str, now: i64) -> Result<(), Fault> {
+    let (from, to) = (micros(span.from), micros(span.to));
+    let known: Vec<(i64, i64)> = trade_coverage::table
+        .filter(trade_coverage::symbol_id.eq(symbol))
+        .filter(trade_coverage::kind.eq(TIME))
+        .filter(trade_coverage::from_key.lt(to))
+        .filter(trade_coverage::to_key.gt(from))
+        .order(trade_coverage::from_key)
+        .select((trade_coverage::from_key, trade_coverage::to_key))
+        .load(connection)?;
+    let mut at = from;
+    for (start, end) in known.into_iter().chain([(to, to)]) {
+        insert_unavailable(connection, symbol, at, start.min(to), reason, now)?;
+        at = at.max(end);
+    }
+    Ok(())
+}
+
+fn insert_unavailable(
+    connection: &mut SqliteConnection,
+    symbol: i64,
+    from: i64,
+    to: i64,
+    reason: &str,
+    now: i64,
+) -> Result<(), Fault> {
+    if from < to {
+        diesel::insert_into(trade_coverage::table)
+            .values((
+                trade_coverage::symbol_id.eq(symbol),
+                trade_coverage::kind.eq(TIME),
+                trade_coverage::from_key.eq(from),
+                trade_coverage::to_key.eq(to),
+                trade_coverage::state.eq(UNAVAILABLE),
+                trade_coverage::reason.eq(reason),
+                trade_coverage::updated_at.eq(now),
+            ))
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+/// A page of trades inside `span`, in order of time and id, those after `after`.
+pub(super) fn read_page(
+    connection: &mut SqliteConnection,
+    symbol: i64,
+    span: Span,
+    after: Option<&Trade>,
+    limit: u32,
+) -> Result<Vec<Trade>, Fault> {
+    let mut query = trades::table
+        .filter(trades::symbol_id.eq(symbol))
+        .filter(trades::time.ge(micros(span.from)))
+        .filter(trades::time.lt(micros(span.to)))
+        .into_boxed();
+    if let Some(after) = after {
+        let key = TradeRecord::new(symbol, after)?;
+        let later = trades::time.gt(key.time);
+        let further = trades::time.eq(key.time).and(
+            trades::trade_id
+                .gt(key.trade_id)
+                .or(trades::trade_id.eq(key.trade_id).and(trades::venue_id.gt(key.venue_id))),
+        );
+        // The first condition lets the index find the place.
+        query = query.filter(trades::time.ge(key.time)).filter(later.or(further));
+    }
+    let records: Vec<TradeRecord> = query
+        .order((trades::time, trades::trade_id, trades::venue_id))
+        .limit(limit.into())
+        .select(TradeRecord::as_select())
+        .load(connection)?;
+    records.iter().map(|record| Ok(record.to_trade()?)).collect()
+}
+
+/// The trade inside `span` that has `newer` others after it.
+pub(super) fn from_end(
+    connection: &mut SqliteConnection,
+    symbol: i64,
+    span: Span,
+    newer: u64,
+) -> Result<Option<Trade>, Fault> {
+    let record: Option<TradeRecord> = trades::table
+        .filter(trades::symbol_id.eq(symbol))
+        .filter(trades::time.ge(micros(span.from)))
+        .filter(trades::time.lt(micros(span.to)))
+        .order((trades::time.desc(), trades::trade_id.desc(), trades::venue_id.desc()))
+        .offset(i64::try_from(newer).unwrap_or(i64::MAX))
+        .limit(1)
+        .select(TradeRecord::as_select())
+        .first(connection)
+        .optional()?;
+    Ok(record.map(|record| record.to_trade()).transpose()?)
+}
+
+/// The trade that a numeric id belongs to.
+pub(super) fn find(connection: &mut SqliteConnection, symbol: i64, id: u64) -> Result<Option<Trade>, Fault> {
+    let Ok(id) = i64::try_from(id) else { return Ok(None) };
+    let record: Option<TradeRecord> = trades::table
+        .filter(trades::symbol_id.eq(symbol))
+        .filter(trades::trade_id.le(id))
+        .filter(trades::venue_id.eq(""))
+        .order(trades::trade_id.desc())
+        .select(TradeRecord::as_select())
+        .first(connection)
+        .optional()?;
+    match record.filter(|record| id <= record.last_trade_id) {
+        Some(record) => Ok(Some(record.to_trade()?)),
+        None => Ok(None),
+    }
 }
 
 /// Trades of a symbol inside `span`, in order of time and id.
@@ -94,7 +242,7 @@ pub(super) fn read_coverage(connection: &mut SqliteConnection, symbol: i64) -> R
     const TABLE: &str = "trade_coverage";
     let rows: Vec<(String, i64, i64)> = trade_coverage::table
         .filter(trade_coverage::symbol_id.eq(symbol))
-        .filter(trade_coverage::state.eq("complete"))
+        .filter(trade_coverage::state.eq(COMPLETE))
         .order(trade_coverage::from_key)
         .select((trade_coverage::kind, trade_coverage::from_key, trade_coverage::to_key))
         .load(connection)?;
@@ -105,6 +253,9 @@ pub(super) fn read_coverage(connection: &mut SqliteConnection, symbol: i64) -> R
         } else {
             coverage.spans.insert(Span::new(instant(from, TABLE)?, instant(to, TABLE)?));
         }
+    }
+    for (from, to, reason) in unavailable(connection, symbol, i64::MIN, i64::MAX)? {
+        coverage.unavailable.push((Span::new(instant(from, TABLE)?, instant(to, TABLE)?), reason));
     }
     Ok(coverage)
 }

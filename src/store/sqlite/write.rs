@@ -1,4 +1,4 @@
-//! The transaction: candles, the ledger they prove and the trades behind them, all or nothing.
+//! The transaction: candles, the ledger they prove, the trades behind them and tickers, all or nothing.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::error::Fault;
 use super::records::{CoverageRecord, micros};
 use super::schema::{coverage, forming_candles, series, symbols};
 use super::settings::candle_source_of;
-use super::trades;
+use super::{tickers, trades};
 use crate::market::Span;
 use crate::market::ledger::{LedgerDiff, apply, window};
 
@@ -46,6 +46,7 @@ pub(super) fn write(
     for change in &batch.trades {
         trades::write(connection, change, now)?;
     }
+    tickers::write(connection, &batch.tickers, now)?;
     Ok(outcomes)
 }
 

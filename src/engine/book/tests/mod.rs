@@ -48,6 +48,7 @@ fn rules(quiet: QuietPolicy) -> SeriesRules {
         page_limit_span: None,
         honours_end: true,
         late_bar_delays: DELAYS,
+        from_trades: FromTrades::Never,
     }
 }
 

@@ -8,6 +8,7 @@ const OHLC: &str = include_str!("../../../../tests/fixtures/kraken/ohlc.json");
 const TRADES: &str = include_str!("../../../../tests/fixtures/kraken/trades.json");
 const TRADES_WITHOUT_IDS: &str = include_str!("../../../../tests/fixtures/kraken/trades_without_ids.json");
 const ASSET_PAIRS: &str = include_str!("../../../../tests/fixtures/kraken/asset_pairs.json");
+const TICKER: &str = include_str!("../../../../tests/fixtures/kraken/ticker.json");
 const UNKNOWN_PAIR: &str = include_str!("../../../../tests/fixtures/kraken/unknown_pair.json");
 
 const BASE: &str = "https://api.kraken.com";
@@ -17,13 +18,7 @@ fn t(text: &str) -> DateTime<Utc> {
 }
 
 fn btc() -> Instrument {
-    Instrument {
-        symbol: "BTC/USD".parse().unwrap(),
-        rest_id: "XXBTZUSD".into(),
-        stream_id: "BTC/USD".into(),
-        is_trading: true,
-        anchors: ANCHORS,
-    }
+    Instrument { anchors: ANCHORS, ..Instrument::new("BTC/USD".parse().unwrap(), "XXBTZUSD", "BTC/USD") }
 }
 
 fn body(text: &str) -> HttpReply {
@@ -187,8 +182,9 @@ fn trades_are_exact_and_their_time_is_cut_to_microseconds() {
         trade_of(number(90215501), "2026-11-20T14:00:01.334521Z", "91215.60000", "0.00410000", Side::Buy),
         trade_of(number(90215502), "2026-11-20T14:00:02.9081Z", "91215.50000", "0.12000000", Side::Sell),
     ];
-    // A page that is not full is the newest there is.
-    assert_eq!(trades(TRADES), Ok(TradePage { trades: expected, next: None }));
+    // A page that is not full is not the last one for that: an empty one is.
+    let next = Some(TradeCursor::Venue("1795183202908100311".into()));
+    assert_eq!(trades(TRADES), Ok(TradePage { trades: expected, next }));
     assert_eq!(wire::Scalar("1762795433.9717445").seconds("time"), Ok(t("2025-11-10T17:23:53.971744Z")));
     assert_eq!(wire::Scalar("1.7627954339717445e9").seconds("time"), Ok(t("2025-11-10T17:23:53.971744Z")));
 }
@@ -246,22 +242,39 @@ fn requests_are_written_as_the_venue_reads_them() {
         with("&since=0")
     );
     assert_eq!(trades(TradeCursor::Venue("1795183202908100311".into())), with("&since=1795183202908100311"));
-    assert_eq!(trades(TradeCursor::AfterId(TradeId::Number(1))), None);
+    assert_eq!(trades(TradeCursor::BeforeId(TradeId::Number(1))), None);
 }
 
 #[test]
 fn instruments_are_named_by_wsname_and_dark_pools_and_unreadable_entries_are_left_out() {
-    let doge = Instrument {
-        symbol: "DOGE/USD".parse().unwrap(),
-        rest_id: "XDGUSD".into(),
-        stream_id: "DOGE/USD".into(),
-        is_trading: false,
-        anchors: ANCHORS,
-    };
+    let doge = Instrument::new("DOGE/USD".parse().unwrap(), "XDGUSD", "DOGE/USD");
+    let doge = Instrument { is_trading: false, anchors: ANCHORS, ..doge };
     assert_eq!(decode_instruments(&body(ASSET_PAIRS)), Ok(vec![btc(), doge]));
     let rubbish = body(r#"{"error":[],"result":{"A":1,"B":[]}}"#);
     assert_eq!(decode_instruments(&rubbish).map_err(|error| error.kind), Err(ErrorKind::Malformed));
     assert_eq!(decode_instruments(&body(r#"{"error":[],"result":{}}"#)), Ok(vec![]));
+}
+
+#[test]
+fn tickers_are_asked_for_together_and_their_volume_is_that_of_a_day() {
+    let doge = Instrument::new("DOGE/USD".parse().unwrap(), "XDGUSD", "DOGE/USD");
+    let calls = encode_tickers(BASE, &[btc(), doge]);
+    let urls = calls.iter().map(|call| call.url.as_str()).collect::<Vec<_>>();
+    assert_eq!(urls, ["https://api.kraken.com/0/public/Ticker?pair=XXBTZUSD%2CXDGUSD"]);
+    assert_eq!(encode_tickers(BASE, &vec![btc(); 101]).len(), 3);
+    let bitcoin = Ticker {
+        time: None,
+        last: Some(91215.6),
+        bid: Some(91215.5),
+        ask: Some(91215.6),
+        volume: Some(1894.70214366),
+        quote_volume: None,
+    };
+    let unknown = ("XDGUSD".to_owned(), Ticker { last: Some(0.1612), ..Ticker::default() });
+    assert_eq!(decode_tickers(&body(TICKER)), Ok(vec![("XXBTZUSD".to_owned(), bitcoin), unknown]));
+    let broken = decode_tickers(&body(&TICKER.replace("1894.70214366", "much"))).map_err(|error| error.kind);
+    assert_eq!(broken, Err(ErrorKind::Malformed));
+    assert_eq!(decode_tickers(&body(UNKNOWN_PAIR)).map_err(|error| error.kind), Err(ErrorKind::UnknownSymbol));
 }
 
 fn all(bytes: Vec<u8>) {

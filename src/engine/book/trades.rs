@@ -1,0 +1,56 @@
+//! What of a series is built from trades, and what becomes of buckets that trades cannot tell.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::conclude::MAX_ATTEMPTS;
+use super::{Book, FromTrades};
+use crate::market::ledger::{self, Coverage, FROM_TRADES, LedgerChange, NO_TRADE_BEFORE};
+use crate::market::{Span, SpanSet};
+
+/// How far before a quiet beginning the price is looked for, by attempts.
+const LOOK_BACK: [TimeDelta; 4] = [TimeDelta::zero(), TimeDelta::hours(1), TimeDelta::days(1), TimeDelta::days(7)];
+
+impl Book {
+    /// The closed stretches whose candles are to be built from trades and are due at `now`.
+    pub fn trade_work(&self, now: DateTime<Utc>) -> SpanSet {
+        let all = match self.rules.from_trades {
+            FromTrades::Never => return SpanSet::new(),
+            FromTrades::Old => false,
+            FromTrades::All => true,
+        };
+        let due = self.missing().filter(|m| (all || m.reason == FROM_TRADES) && m.is_due(now));
+        let missing: SpanSet = due.map(|missing| missing.span).collect();
+        missing.union(&self.outdated())
+    }
+
+    /// What is to be built again. Where trades are all there is, unverified means built before all of
+    /// them were known.
+    pub fn outdated(&self) -> SpanSet {
+        let all = self.is_from_trades();
+        let unverified = ledger::select(&self.entries, |c| all && *c == Coverage::Complete { verified: false });
+        unverified.within(Span::new(self.wanted_from, DateTime::<Utc>::MAX_UTC))
+    }
+
+    /// True when all candles are built from trades, so that nothing else can verify them.
+    pub fn is_from_trades(&self) -> bool {
+        self.rules.from_trades == FromTrades::All
+    }
+
+    /// How far before `from` reading must begin, so that a quiet bucket there finds its price.
+    pub fn look_back(&self, from: DateTime<Utc>) -> TimeDelta {
+        let attempts = self.missing().find(|m| m.span.contains(from)).map_or(0, |m| m.attempts as usize);
+        LOOK_BACK[attempts.min(LOOK_BACK.len() - 1)]
+    }
+
+    /// Accounts for quiet buckets whose price was not found.
+    pub fn priceless(&self, span: Span, now: DateTime<Utc>) -> LedgerChange {
+        let known = self.missing().find(|m| m.span.overlaps(span));
+        let attempts = known.map_or(0, |m| m.attempts) + 1;
+        if attempts >= MAX_ATTEMPTS {
+            return LedgerChange::Set(span, Coverage::Unavailable { reason: NO_TRADE_BEFORE.to_owned() });
+        }
+        let reason = known.map_or(FROM_TRADES, |m| m.reason).to_owned();
+        let next_attempt_at = Some(now + TimeDelta::from_std(self.rules.retry_delay(attempts)).unwrap_or_default());
+        LedgerChange::Set(span, Coverage::Missing { reason, attempts, next_attempt_at })
+    }
+}

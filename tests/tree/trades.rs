@@ -1,0 +1,161 @@
+//! Trades: heard and read, kept once with their proof, and built into candles.
+
+use std::time::Duration;
+
+use candlewick::market::{Source, Span, Timeframe};
+use candlewick::sim::{Fault, FaultKind, SimConfig, Venue};
+use candlewick::status::{Mode, Phase};
+use candlewick::store::CandleSource;
+use chrono::TimeDelta;
+
+use crate::support::stage::{Stage, in_virtual_time, minutes, seconds};
+
+async fn collecting(exchange: &str, name: &str, source: CandleSource, timeframes: &[Timeframe]) -> Stage {
+    let mut stage = Stage::new(SimConfig::default()).await;
+    stage.want_trades(exchange, name, timeframes, source, TimeDelta::hours(3)).await;
+    stage.start().await;
+    stage
+}
+
+#[test]
+fn trades_are_heard_and_read_without_a_gap_or_a_double() {
+    in_virtual_time(async {
+        for (exchange, name) in [("kraken", "BTC/USD"), ("binance", "BTC/USDT"), ("coinbase", "BTC/USD")] {
+            let stage = collecting(exchange, name, CandleSource::Venue, &[Timeframe::M1]).await;
+            let component = format!("{exchange}:{name}");
+            stage.until("live", minutes(5), |stage| stage.is_live(&component)).await;
+            stage.pass(minutes(10)).await;
+            stage.inject(Fault::new(FaultKind::Drop { every: None }).on(exchange.parse().unwrap()).times(1));
+            stage.pass(minutes(10)).await;
+            let count = stage.assert_trades(exchange, name, stage.now() - seconds(20)).await;
+            assert!(count > 1_000, "{count}");
+            stage.assert_minutes(exchange, name, seconds(20)).await;
+            assert_eq!(stage.restarts(&component), 0);
+        }
+    });
+}
+
+#[test]
+fn without_a_stream_trades_are_polled_and_none_is_missed() {
+    in_virtual_time(async {
+        for (exchange, name) in [("kraken", "BTC/USD"), ("binance", "BTC/USDT"), ("coinbase", "BTC/USD")] {
+            let mut stage = Stage::new(SimConfig::default()).await;
+            let hour = TimeDelta::hours(1);
+            stage.want_trades(exchange, name, &[Timeframe::M1], CandleSource::Venue, hour).await;
+            stage.poll_only(exchange).await;
+            stage.start().await;
+            let component = format!("{exchange}:{name}");
+            stage.pass(minutes(20)).await;
+            assert_eq!(stage.mode(&component), Some(Mode::LiveRestPolling));
+            stage.assert_trades(exchange, name, stage.now() - seconds(60)).await;
+        }
+    });
+}
+
+#[test]
+fn a_venue_without_candle_streams_is_live_from_its_trades() {
+    in_virtual_time(async {
+        let mut stage = Stage::new(SimConfig::default()).await;
+        stage.want("coinbase", "BTC/USD", &[Timeframe::M1, Timeframe::H1], TimeDelta::hours(5)).await;
+        stage.start().await;
+        let component = "coinbase:BTC/USD";
+        stage.until("live", minutes(2), |stage| stage.mode(component) == Some(Mode::LiveTrade)).await;
+        let live_at = stage.now() + minutes(2);
+        stage.pass(minutes(70)).await;
+        stage.assert_minutes("coinbase", "BTC/USD", seconds(20)).await;
+        stage.assert_punctual("coinbase", "BTC/USD", live_at, TimeDelta::seconds(8)).await;
+        let until = Timeframe::H1;
+        let closed = candlewick::market::Grid::utc(until).last_closed_end(stage.now() - minutes(3));
+        stage.assert_complete("coinbase", "BTC/USD", Timeframe::H1, closed).await;
+        let stored = stage.stored("coinbase", "BTC/USD", Timeframe::M1).await;
+        let built = stored.iter().filter(|row| row.source == Source::Trades).count();
+        assert!(built > 3, "verification has replaced all but the newest: {built}");
+        // Nothing was polled for candles but what verifies them.
+        assert!(stage.calls("coinbase", "candles BTC/USD 60") < 30, "{:?}", stage.requests("coinbase"));
+    });
+}
+
+#[test]
+fn candles_of_trades_alone_are_the_venues_own_in_all_timeframes() {
+    in_virtual_time(async {
+        // LTC/USD trades rarely: quiet minutes are flat bars at Kraken.
+        for (exchange, name) in
+            [("kraken", "BTC/USD"), ("kraken", "SOL/USD"), ("binance", "ETH/USDT"), ("coinbase", "ETH/USD")]
+        {
+            let timeframes = [Timeframe::M1, Timeframe::M5, Timeframe::H1];
+            let stage = collecting(exchange, name, CandleSource::Trades, &timeframes).await;
+            stage.pass(minutes(75)).await;
+            let component = format!("{exchange}:{name}");
+            assert_eq!(stage.status(&component).map(|status| status.phase), Some(Phase::Live), "{component}");
+            for timeframe in timeframes {
+                let grid = candlewick::market::Grid::utc(timeframe);
+                let until = grid.last_closed_end(stage.now() - minutes(1));
+                stage.assert_complete(exchange, name, timeframe, until).await;
+            }
+            let requests = stage.requests(exchange);
+            let candles =
+                requests.keys().any(|key| ["OHLC", "klines", "candles"].iter().any(|kind| key.starts_with(kind)));
+            assert!(!candles, "{requests:?}");
+        }
+    });
+}
+
+#[test]
+fn history_older_than_the_venues_candles_is_built_from_its_trades() {
+    in_virtual_time(async {
+        let mut stage = Stage::new(SimConfig::default()).await;
+        stage.want("kraken", "ETH/USD", &[Timeframe::M1], TimeDelta::hours(40)).await;
+        stage.start().await;
+        stage.until("complete", minutes(30), |stage| stage.is_live("kraken:ETH/USD")).await;
+        stage.pass(minutes(2)).await;
+        stage.assert_minutes("kraken", "ETH/USD", seconds(20)).await;
+        let stored = stage.stored("kraken", "ETH/USD", Timeframe::M1).await;
+        assert!(stored.iter().filter(|row| row.source == Source::Trades).count() > 1_000);
+    });
+}
+
+#[test]
+fn a_stop_in_the_middle_of_history_costs_nothing_twice() {
+    in_virtual_time(async {
+        let mut stage = Stage::new(SimConfig::default()).await;
+        stage.want_trades("binance", "BTC/USDT", &[Timeframe::M1], CandleSource::Trades, TimeDelta::hours(20)).await;
+        stage.start().await;
+        stage.pass(seconds(3)).await;
+        stage.stop().await;
+        stage.pass(minutes(30)).await;
+        stage.start().await;
+        stage.pass(minutes(30)).await;
+        stage.assert_trades("binance", "BTC/USDT", stage.now() - seconds(60)).await;
+        stage.assert_minutes("binance", "BTC/USDT", seconds(60)).await;
+    });
+}
+
+#[test]
+fn lost_trades_are_found_by_their_ids_and_read_again() {
+    in_virtual_time(async {
+        for kind in [FaultKind::Stall, FaultKind::OutOfOrder, FaultKind::Truncate, FaultKind::Rubbish] {
+            let stage = collecting("kraken", "BTC/USD", CandleSource::Trades, &[Timeframe::M1]).await;
+            stage.until("live", minutes(5), |stage| stage.is_live("kraken:BTC/USD")).await;
+            // A stall strikes a connection as a whole, the others single frames.
+            let probability = if kind == FaultKind::Stall { 1.0 } else { 0.1 };
+            let fault = Fault { probability, ..Fault::new(kind.clone()).on(Venue::KRAKEN) };
+            stage.inject(fault.between(Duration::ZERO, minutes(10)));
+            stage.pass(minutes(20)).await;
+            stage.assert_trades("kraken", "BTC/USD", stage.now() - seconds(30)).await;
+            stage.assert_minutes("kraken", "BTC/USD", seconds(30)).await;
+            assert!(stage.simulator.stats().faults.values().sum::<u64>() > 0, "{kind:?}");
+        }
+    });
+}
+
+#[test]
+fn a_symbol_without_timeframes_keeps_its_trades_alone() {
+    in_virtual_time(async {
+        let stage = collecting("binance", "ETH/BTC", CandleSource::Venue, &[]).await;
+        stage.pass(minutes(10)).await;
+        assert_eq!(stage.mode("binance:ETH/BTC"), Some(Mode::LiveTrade));
+        stage.assert_trades("binance", "ETH/BTC", stage.now() - seconds(20)).await;
+        let span = Span::new(stage.now() - TimeDelta::hours(3), stage.now());
+        assert!(!stage.truth("binance", "ETH/BTC", Timeframe::M1, span).is_empty());
+    });
+}

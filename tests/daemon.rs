@@ -130,8 +130,11 @@ fn a_backfill_reads_its_range_says_what_is_unavailable_and_ends() {
     let kraken = run("kraken", "BTC/USD", &yesterday);
     assert_eq!(kraken.status.code(), Some(0), "{}", text(&kraken.stderr));
     let summary = text(&kraken.stdout);
-    assert!(summary.contains("candles stored   1,440\n"), "{summary}");
     assert!(summary.contains("unavailable      none\nmissing          none\n"), "{summary}");
+    let built = finished(&["trades", "kraken", "BTC/USD", "--from", &yesterday, "--database", &url]);
+    assert_eq!(text(&built.stdout).lines().count(), 1, "only a header: trades that nobody wanted are not kept");
+    let proof = finished(&["gaps", "--verify", "--database", &url]);
+    assert_eq!(proof.status.code(), Some(0), "{}", text(&proof.stderr));
     let unknown = run("binance", "NOPE/USDT", &yesterday);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(text(&unknown.stderr).contains("binance does not know NOPE/USDT"), "{}", text(&unknown.stderr));

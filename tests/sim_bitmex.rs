@@ -173,7 +173,6 @@ async fn the_stream_tells_closed_bins_once_and_every_trade() {
     let (btc, quiet) = (line.instrument(BTC).await, line.instrument(QUIET).await);
     let began = line.clock.now();
     let mut connection = line.connect(Channel::Trades, &btc).await;
-    connection.pings = true;
     let bins = |market| subscription(Channel::Candles(Timeframe::M1), market);
     let wanted = [bins(&btc), bins(&quiet), subscription(Channel::Trades, &btc)];
     connection.subscribe(&wanted, 1).await;

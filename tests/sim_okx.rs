@@ -225,7 +225,6 @@ async fn every_bucket_is_closed_by_a_flag_and_equals_the_truth() {
         let market = line.instrument(symbol).await;
         let began = line.clock.now();
         let mut connection = line.connect(MINUTE, &market).await;
-        connection.pings = true;
         connection.subscribe(&[subscription(MINUTE, &market)], 5).await;
         let (mut acks, mut states, mut closed) = (0, Vec::new(), Vec::new());
         let until = Grid::utc(Timeframe::M1).bucket_at(began) + TimeDelta::minutes(20) + TimeDelta::seconds(1);
@@ -254,7 +253,6 @@ async fn told_trades_cover_every_number_and_share_an_order() {
         let market = line.instrument(symbol).await;
         let began = line.clock.now();
         let mut connection = line.connect(Channel::Trades, &market).await;
-        connection.pings = true;
         connection.subscribe(&[subscription(Channel::Trades, &market)], 1).await;
         let mut told = Vec::new();
         let hear = |event: &Event<'_>| match event {
@@ -308,7 +306,6 @@ async fn each_argument_is_answered_and_neither_socket_has_the_others_channels() 
     let (spot, swap) = (line.instrument(SPOT).await, line.instrument(LINEAR).await);
     let unknown = Subscription { channel: MINUTE, stream_id: "NO-USDT".into() };
     let mut connection = line.connect(MINUTE, &spot).await;
-    connection.pings = true;
     let wanted =
         [subscription(MINUTE, &spot), unknown, subscription(Channel::Trades, &spot), subscription(MINUTE, &swap)];
     connection.subscribe(&wanted, 7).await;
@@ -337,6 +334,7 @@ async fn silent_connections_end_upgrades_are_announced_and_a_fourth_of_a_second_
     let spot = line.instrument(SPOT).await;
     let began = line.clock.now();
     let mut idle = line.connect(Channel::Trades, &spot).await;
+    idle.pings = false;
     assert_eq!(heard(&mut idle, began + TimeDelta::minutes(2)).await, Vec::<String>::new());
     assert!(!idle.is_open);
     assert_eq!((line.clock.now() - began).num_seconds(), 30);

@@ -142,7 +142,7 @@ impl Line {
         let reply = self.transport.simulator.http(&SimRequest::get(target));
         let rows: Vec<Row<'_>> = serde_json::from_slice(&reply.body).unwrap();
         let trade = |row: Row<'_>| {
-            let id = TradeId::Number(row.id.parse().unwrap());
+            let id = row.id.parse().map_or_else(|_| TradeId::Text(row.id.into()), TradeId::Number);
             let (price, amount) = (row.price.get().parse().unwrap(), row.amount.get().parse().unwrap());
             Trade { last_id: id.clone(), id, time: row.time, price, amount, side: Some(row.side) }
         };
@@ -164,7 +164,7 @@ impl Line {
     pub async fn connect_to(&self, url: &str) -> Connection {
         let socket = self.transport.connect(url).await.unwrap();
         let (dialect, clock) = (self.dialect.clone(), self.clock.clone());
-        Connection { dialect, clock, socket, dialogue: Dialogue::default(), pings: false, is_open: true }
+        Connection { dialect, clock, socket, dialogue: Dialogue::default(), pings: true, is_open: true }
     }
 }
 
@@ -212,7 +212,7 @@ pub struct Connection {
     clock: Clock,
     socket: WebSocket,
     dialogue: Dialogue,
-    /// Whether the connection is kept open by pings; not, unless a test says so.
+    /// Whether the connection is kept open by pings, as the venue wants them.
     pub pings: bool,
     /// False once the venue has ended it.
     pub is_open: bool,

@@ -49,6 +49,8 @@ pub(super) struct Series {
     pub feed: Feed,
     /// Open time and close time of the newest final bar.
     pub newest: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Opening of the newest bar of this life in which something traded.
+    pub traded: Option<DateTime<Utc>>,
     pending: SeriesChange,
     /// Complete stretches on their way to the store.
     unsaved: SpanSet,
@@ -61,7 +63,7 @@ impl Series {
             (open, book.grid().close_of(open))
         });
         let pending = SeriesChange::new(id);
-        Series { id, timeframe, book, feed, newest, pending, unsaved: SpanSet::new() }
+        Series { id, timeframe, book, feed, newest, traded: None, pending, unsaved: SpanSet::new() }
     }
 
     pub fn grid(&self) -> Grid {
@@ -227,12 +229,13 @@ impl Series {
         }
     }
 
-    /// The quiet buckets between what is built again inside `span` and the next trade are built again.
+    /// From the first bucket inside `span` that is built again to the next trade after it, the quiet
+    /// ones are built again too.
     pub fn build_quiet_again(&mut self, span: Span, next_trade: DateTime<Utc>) {
-        if let Some(last) = self.book.outdated().within(span).spans().last() {
-            let quiet = Span::new(last.to, self.grid().bucket_at(next_trade));
-            if !quiet.is_empty() {
-                self.state(LedgerChange::Unverify(quiet));
+        if let Some(first) = self.book.outdated().within(span).spans().first() {
+            let followers = Span::new(first.to, self.grid().bucket_at(next_trade));
+            if !followers.is_empty() {
+                self.state(LedgerChange::Unverify(followers));
             }
         }
     }
@@ -290,6 +293,9 @@ impl Series {
 
     fn push(&mut self, settled: FinalCandle) {
         let open = settled.candle.open_time;
+        if settled.candle.volume > 0.0 {
+            self.traded = self.traded.max(Some(open));
+        }
         if self.newest.is_none_or(|(newest, _)| newest <= open) {
             self.newest = Some((open, self.grid().close_of(open)));
         }

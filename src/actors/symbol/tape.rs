@@ -222,6 +222,8 @@ impl SymbolActor {
         if side.is_calling || side.is_full() {
             return;
         }
+        // The venue's candles tell of trades that its pages must have.
+        side.tape.heard(&[], &[], self.series.iter().filter_map(|series| series.traded).max());
         let pass_gap = side.pass.as_ref().filter(|active| !active.from_store).and_then(|active| active.pass.gap());
         let Some(call) = side.tape.call(now, side.live.from(), pass_gap) else { return };
         side.is_calling = true;
@@ -257,7 +259,7 @@ impl SymbolActor {
         };
         let Some(side) = &mut self.tape else { return };
         side.is_calling = false;
-        let after_empty = self.setup.venue.dialect.cursor_after_empty(&call.cursor).filter(|_| page.trades.is_empty());
+        let after_empty = self.setup.venue.dialect.cursor_after_empty(&call.cursor);
         let read = side.tape.read(&call, page, after_empty, sent_at);
         self.setup.venue.tally.dropped("trade_absent_at_the_venue", read.absent.len() as u64);
         if call.is_pass {

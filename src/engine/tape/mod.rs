@@ -7,6 +7,7 @@
 //! Does not wait, store or call; candles are made of trades by [`build`] and passed on by [`pass`].
 
 pub mod build;
+mod doubt;
 pub mod ids;
 pub mod live;
 pub mod pass;
@@ -14,11 +15,12 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use self::doubt::Doubt;
 use self::ids::{IdRange, IdRanges};
 use crate::engine::budget::Priority;
 use crate::exchange::{TradeCursor, TradeHistory, TradeRest};
@@ -77,8 +79,10 @@ pub struct Tape {
     ids: IdRanges,
     /// Where exactly to read on from an instant: many trades may share it.
     continuations: Vec<(DateTime<Utc>, TradeCursor)>,
-    /// The quiet beginning of a page, which one more read has to confirm.
-    lead: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Quiet stretches that one page told of, by their beginning.
+    doubts: BTreeMap<DateTime<Utc>, Doubt>,
+    /// Where a pass has got to, and the last id before it.
+    pass_end: Option<(DateTime<Utc>, u64)>,
     /// Time of the newest trade heard or read.
     newest: Option<DateTime<Utc>>,
     /// Ends of id gaps that were read again.
@@ -104,7 +108,8 @@ impl Tape {
             unavailable,
             ids: IdRanges::default(),
             continuations: Vec::new(),
-            lead: None,
+            doubts: BTreeMap::new(),
+            pass_end: None,
             newest: None,
             doubted: BTreeSet::new(),
             next_poll_at: now,
@@ -223,18 +228,21 @@ impl Tape {
         let edge = self.edge(now, live_from);
         let is_poll = |gap: &&Span| live_from.is_none() && gap.to == edge && gap.from >= self.opened_at;
         let missing = self.missing(now, live_from);
-        let gap = missing.spans().iter().rev().find(|gap| !is_poll(gap) || self.next_poll_at <= now);
-        if let Some(gap) = gap {
-            let priority = match gap {
-                gap if is_poll(&gap) => Priority::Live,
-                gap if gap.from >= self.opened_at => Priority::Repair,
+        let gaps = missing.spans().iter().rev().map(|gap| (gap, self.chunk(*gap, rest.history)));
+        let due = |(whole, part): &(&Span, Span)| {
+            (!is_poll(whole) || self.next_poll_at <= now) && !self.rests(part.from, now)
+        };
+        if let Some((whole, gap)) = gaps.into_iter().find(due) {
+            let priority = match whole {
+                whole if is_poll(&whole) => Priority::Live,
+                whole if whole.from >= self.opened_at => Priority::Repair,
                 _ => Priority::Backfill,
             };
-            let gap = self.chunk(*gap, rest.history);
             return Some(TradeCall { cursor: self.cursor(gap, edge, rest.history), gap, priority, is_pass: false });
         }
         // Only pages that run forward can be built into candles as they come.
-        let gap = pass_gap.filter(|_| matches!(rest.history, TradeHistory::Forward(_)))?;
+        let is_due = |gap: &Span| matches!(rest.history, TradeHistory::Forward(_)) && !self.rests(gap.from, now);
+        let gap = pass_gap.filter(is_due)?;
         let cursor = self.cursor(gap, edge, rest.history);
         Some(TradeCall { cursor, gap, priority: Priority::Backfill, is_pass: true })
     }
@@ -243,7 +251,8 @@ impl Tape {
     pub fn wake_at(&self, now: DateTime<Utc>, live_from: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
         self.rules.rest?;
         let poll = (live_from.is_none() && self.rules.collects_from.is_some()).then_some(self.next_poll_at);
-        [poll, self.retry_at].into_iter().flatten().filter(|at| *at > now).min()
+        let again = self.doubts.values().map(|doubt| doubt.again_at);
+        [poll, self.retry_at].into_iter().flatten().chain(again).filter(|at| *at > now).min()
     }
 
     fn chunk(&self, gap: Span, history: TradeHistory) -> Span {
@@ -260,7 +269,7 @@ impl Tape {
             TradeHistory::Recent => TradeCursor::Newest,
             TradeHistory::Forward(_) => {
                 let known = self.continuations.iter().rev().find(|(at, _)| *at == gap.from);
-                known.map_or(TradeCursor::Time(gap.from), |(_, cursor)| cursor.clone())
+                known.map_or_else(|| TradeCursor::Time(self.start_of(gap.from)), |(_, cursor)| cursor.clone())
             }
             TradeHistory::Backward(_) => {
                 // Known trades beyond the gap, or at least of its last instant.

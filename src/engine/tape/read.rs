@@ -2,15 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::doubt::Quiet;
 use super::ids::IdRange;
 use super::{POLL, RETRY, Tape, TradeCall};
 use crate::engine::budget::Priority;
 use crate::exchange::{Depth, TradeCursor, TradeHistory, TradePage};
 use crate::market::{Span, Trade};
 
-/// A quiet beginning longer than this is confirmed by a second read: a venue that ignored the
-/// start of the request answers the same way.
-const SHORT_LEAD: TimeDelta = TimeDelta::minutes(1);
 /// Reads that bring nothing before a stretch is given up.
 const MOST_IDLE_READS: u32 = 5;
 /// Why trades cannot be had.
@@ -34,7 +32,7 @@ pub struct Read {
 
 impl Tape {
     /// Takes the answer to a call that was sent at `sent_at`. `after_empty` is where the venue says
-    /// to read on from an empty page.
+    /// to read on if the page is empty.
     pub fn read(
         &mut self,
         call: &TradeCall,
@@ -63,7 +61,7 @@ impl Tape {
         });
         let since = since.or(page.trades.first().map(|first| first.time));
         let progress = match rest.history {
-            TradeHistory::Forward(_) => self.forward(call, &page, after_empty, known_newest, horizon, &mut read),
+            TradeHistory::Forward(_) => self.forward(call, &page, after_empty, known_newest, sent_at, &mut read),
             TradeHistory::Backward(depth) => backward(call, since, page.next.is_some(), depth, horizon, &mut read),
             TradeHistory::Recent => recent(call, &page, horizon, &mut read),
         };
@@ -87,10 +85,11 @@ impl Tape {
         page: &TradePage,
         after_empty: Option<TradeCursor>,
         known_newest: Option<DateTime<Utc>>,
-        horizon: DateTime<Utc>,
+        sent_at: DateTime<Utc>,
         read: &mut Read,
     ) -> bool {
-        let from = call.gap.from;
+        let (from, horizon) = (call.gap.from, sent_at - self.rules.settle);
+        let is_window = after_empty.is_some();
         let next = if page.trades.is_empty() { after_empty } else { page.next.clone() };
         if page.trades.is_empty() && next.is_none() && known_newest.is_some_and(|newest| newest > from) {
             // Nothing more, although there is: that page proves nothing.
@@ -108,16 +107,28 @@ impl Tape {
             self.known.remove(Span::new(left.to, from.max(left.to + TimeDelta::microseconds(1))));
             return false;
         }
-        if let (Some(first), Some(last), TradeCursor::Time(_)) = (page.trades.first(), page.trades.last(), &call.cursor)
-        {
-            let quiet = first.time - from;
-            let is_tied = first.id.number().is_some_and(|id| self.ids.holds(id.saturating_sub(1), id));
-            if quiet > SHORT_LEAD.max(last.time - first.time) && !is_tied && self.lead != Some((from, first.time)) {
-                self.lead = Some((from, first.time));
-                return true;
-            }
+        if let Some(next) = next.clone().filter(|_| reached < from) {
+            // Asked for from an earlier time on, it has not come to the gap yet.
+            self.continuations.retain(|(at, _)| *at != from);
+            self.continuations.push((from, next));
+            return true;
         }
-        self.lead = None;
+        let first = page.trades.first();
+        let to = first.map_or(reached, |first| first.time);
+        let quiet = Quiet { from, to, is_cut: first.is_some(), is_window };
+        if !self.is_tied(call, first, from) && self.doubts_quiet(quiet, sent_at) {
+            // What follows the first trade is beyond doubt.
+            let follows = Span::new(quiet.to + TimeDelta::microseconds(1), reached);
+            read.known = Some(follows).filter(|follows| quiet.is_cut && !call.is_pass && !follows.is_empty());
+            // Reading begins at another place, unless it was from here on that there was nothing.
+            self.continuations.retain(|(at, _)| *at != from || !quiet.is_cut);
+            return self.is_patient(from);
+        }
+        self.doubts.retain(|at, _| *at < from || *at >= reached);
+        if call.is_pass {
+            let last = page.trades.last().and_then(|last| last.last_id.number());
+            self.pass_end = last.or(self.pass_end.map(|(_, last)| last)).map(|last| (reached, last));
+        }
         let moved = next.as_ref().is_some_and(|next| *next != call.cursor);
         // After an empty page the same place is asked for once more; a time needs no note where it is
         // the beginning of the gap.

@@ -149,16 +149,50 @@ fn a_missing_id_is_read_again_and_called_absent_when_a_page_holds_its_neighbours
     assert_eq!(lost.id, TradeId::Number(5));
 }
 
+/// What reading up to second `from`, where a stream takes over, says is known; each call is sent a
+/// minute after the one before.
+fn reads(tape: &mut Tape, venue: &Venue, from: i64, count: usize) -> Vec<(TradeCursor, Option<Span>)> {
+    let now = |index: usize| t(from + 1 + index as i64 * 60);
+    let read = |index: usize| {
+        let call = tape.call(now(index), Some(t(from)), None)?;
+        let read = tape.read(&call, venue.answer(&call.cursor, now(index)), None, now(index));
+        Some((call.cursor, read.known))
+    };
+    (0..count).filter_map(read).collect()
+}
+
 #[test]
-fn a_long_quiet_beginning_is_believed_when_a_second_read_says_the_same() {
+fn a_quiet_beginning_is_believed_when_an_earlier_trade_shows_that_the_venue_heeds_the_start() {
+    let trades = vec![trade(6, t(-900)), trade(7, t(600))];
+    let venue = Venue { trades, history: TradeHistory::Forward(Depth::Full) };
+    let mut tape = Tape::new(venue.rules(t(0)), SpanSet::new(), SpanSet::new(), vec![], t(0));
+    let told = reads(&mut tape, &venue, 700, 2);
+    // What follows the trade is known at once.
+    let follows = Span::new(t(600) + TimeDelta::microseconds(1), t(700));
+    assert_eq!(told[0], (TradeCursor::Time(t(0)), Some(follows)));
+    assert_eq!(told[1], (TradeCursor::Time(t(-1200)), Some(Span::new(t(0), t(760)))));
+}
+
+#[test]
+fn a_quiet_beginning_without_any_trade_before_it_is_believed_when_the_answer_stays() {
     let venue = Venue { trades: vec![trade(7, t(600))], history: TradeHistory::Forward(Depth::Full) };
     let mut tape = Tape::new(venue.rules(t(0)), SpanSet::new(), SpanSet::new(), vec![], t(0));
-    let call = tape.call(t(700), None, None).unwrap();
-    let read = tape.read(&call, venue.answer(&call.cursor, t(700)), None, t(700));
-    assert_eq!(read.known, None);
-    let call = tape.call(t(701), None, None).unwrap();
-    let read = tape.read(&call, venue.answer(&call.cursor, t(701)), None, t(701));
-    assert_eq!(read.known, Some(Span::new(t(0), t(700))));
+    let told = reads(&mut tape, &venue, 700, 11);
+    let beginnings: Vec<_> = told.iter().map(|(_, known)| known.is_some_and(|known| known.from == t(0))).collect();
+    assert_eq!(beginnings, [&[false; 10][..], &[true]].concat(), "{told:?}");
+}
+
+#[test]
+fn pages_without_trades_prove_a_long_quiet_time_only_when_nothing_is_known_to_contradict_them() {
+    let venue = Venue { trades: vec![], history: TradeHistory::Forward(Depth::Full) };
+    let tape = || Tape::new(venue.rules(t(0)), SpanSet::new(), SpanSet::new(), vec![], t(0));
+    let (mut short, mut long, mut contradicted) = (tape(), tape(), tape());
+    assert_eq!(reads(&mut short, &venue, 500, 1)[0].1, Some(Span::new(t(0), t(500))));
+    let told = reads(&mut long, &venue, 700, 11);
+    assert!(told[..10].iter().all(|(_, known)| known.is_none()), "{told:?}");
+    assert_eq!(told[10].1, Some(Span::new(t(0), t(1300))));
+    contradicted.heard(&[], &[], Some(t(650)));
+    assert!(reads(&mut contradicted, &venue, 700, 11).iter().all(|(_, known)| known.is_none()));
 }
 
 #[test]

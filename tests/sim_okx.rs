@@ -340,6 +340,7 @@ async fn silent_connections_end_upgrades_are_announced_and_a_fourth_of_a_second_
     assert_eq!((line.clock.now() - began).num_seconds(), 30);
 
     let mut busy = line.connect(Channel::Trades, &spot).await;
+    busy.pings = false;
     busy.subscribe(&[subscription(Channel::Trades, &spot)], 1).await;
     let maintenance = Fault::new(FaultKind::Maintenance).on(Venue::OKX);
     line.transport.simulator.inject(maintenance.between(Duration::from_secs(5), Duration::from_secs(600)));

@@ -2,6 +2,7 @@
 
 CARGO ?= cargo
 SCHEDULES ?= 200
+SECONDS ?= 0
 HOURS ?= 24
 KILLS ?= 40
 
@@ -20,8 +21,8 @@ run: ## The daemon on candlewick.db; ARGS="--config FILE" changes it.
 test: ## All tests; no network is needed.
 	$(CARGO) test
 
-soak: ## Faults and crashes for long, in release; SCHEDULES=200 HOURS=24 KILLS=40 are the amounts.
-	CANDLEWICK_SCHEDULES=$(SCHEDULES) CANDLEWICK_HOURS=$(HOURS) \
+soak: ## Faults and crashes for long, in release; SCHEDULES=200 or SECONDS=600, HOURS=24, KILLS=40 are the amounts.
+	CANDLEWICK_SCHEDULES=$(SCHEDULES) CANDLEWICK_SECONDS=$(SECONDS) CANDLEWICK_HOURS=$(HOURS) \
 		$(CARGO) test --release --test schedules -- --nocapture
 	CANDLEWICK_KILLS=$(KILLS) $(CARGO) test --release --test kill -- --nocapture
 

@@ -3,12 +3,13 @@
 //! final candle equals the simulator's truth and the ledger accounts for every bucket.
 //!
 //! A seed reproduces a schedule, call by call: `CANDLEWICK_SEED=17 cargo test --test schedules -- --nocapture`.
-//! `CANDLEWICK_SCHEDULES` and `CANDLEWICK_HOURS` set how many are tried and how long each lasts.
+//! `CANDLEWICK_SCHEDULES` or `CANDLEWICK_SECONDS` set how many are tried, `CANDLEWICK_HOURS` how long each lasts.
 
 #[path = "../support/check.rs"]
 mod check;
 mod crash;
 mod faults;
+mod soak;
 #[path = "../support/mod.rs"]
 mod support;
 mod trades;
@@ -261,40 +262,10 @@ fn after_any_schedule_of_faults_and_crashes_every_final_candle_equals_the_truth(
         assert_eq!(outcome.checked.violations, Vec::<String>::new());
         return;
     }
-    let schedules = setting("CANDLEWICK_SCHEDULES", 8);
-    let next = std::sync::atomic::AtomicU64::new(0);
-    let workers = std::thread::available_parallelism().map_or(2, usize::from);
-    let outcomes: Vec<(u64, Outcome)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers)
-            .map(|_| {
-                scope.spawn(|| {
-                    let take = || next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                    std::iter::from_fn(|| Some(take()).filter(|seed| *seed < schedules))
-                        .map(|seed| (seed, Outcome { course: Vec::new(), ..run_one(seed, hours) }))
-                        .collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    });
-    assert_eq!(outcomes.len() as u64, schedules);
-    let sum = |f: fn(&Outcome) -> u64| outcomes.iter().map(|(_, outcome)| f(outcome)).sum::<u64>();
-    println!(
-        "{schedules} schedules, {:.1} simulated days, {} faults, {} crashes, {} candles and {} trades checked",
-        outcomes.iter().map(|(_, o)| o.simulated.num_minutes()).sum::<i64>() as f64 / 1440.0,
-        sum(|o| o.faults as u64),
-        sum(|o| o.crashes as u64),
-        sum(|o| o.checked.candles),
-        sum(|o| o.trades),
-    );
-    let mut bad = String::new();
-    for (seed, outcome) in &outcomes {
-        for violation in outcome.checked.violations.iter().take(5) {
-            bad.push_str(&format!("seed {seed}: {violation}\n"));
-        }
-    }
-    assert!(bad.is_empty(), "\n{bad}");
-    assert!(sum(|o| o.checked.candles) > 0, "nothing was collected at all");
+    let totals = soak::run(soak::Length::of_settings(), |seed| run_one(seed, hours));
+    println!("{totals}");
+    assert!(totals.violations.is_empty(), "\n{}", totals.violations.join("\n"));
+    assert!(totals.candles > 0, "nothing was collected at all");
 }
 
 #[test]

@@ -1,0 +1,119 @@
+//! Many schedules on all cores: as many as asked for, or as many as fit into a time.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+
+use super::{Outcome, setting};
+
+/// Violations of one schedule that are told.
+const MOST_TOLD: usize = 5;
+/// How often a long run says how far it is.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// How long to go on.
+#[derive(Clone, Copy)]
+pub enum Length {
+    Schedules(u64),
+    Time(Duration),
+}
+
+impl Length {
+    /// `CANDLEWICK_SECONDS`, else `CANDLEWICK_SCHEDULES`, else a few.
+    pub fn of_settings() -> Length {
+        match setting("CANDLEWICK_SECONDS", 0) {
+            0 => Length::Schedules(setting("CANDLEWICK_SCHEDULES", 8)),
+            seconds => Length::Time(Duration::from_secs(seconds)),
+        }
+    }
+}
+
+/// What all schedules showed.
+#[derive(Default)]
+pub struct Totals {
+    schedules: u64,
+    simulated: TimeDelta,
+    faults: u64,
+    crashes: u64,
+    pub candles: u64,
+    trades: u64,
+    /// With the seed that repeats them.
+    pub violations: Vec<String>,
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} schedules, {:.1} simulated days, {} faults, {} crashes, {} candles and {} trades checked, {} violations",
+            self.schedules,
+            self.simulated.num_minutes() as f64 / 1440.0,
+            self.faults,
+            self.crashes,
+            self.candles,
+            self.trades,
+            self.violations.len(),
+        )
+    }
+}
+
+impl Totals {
+    fn add(&mut self, seed: u64, outcome: Result<Outcome, Box<dyn Any + Send>>) {
+        self.schedules += 1;
+        let told = self.violations.len();
+        match outcome {
+            Ok(outcome) => {
+                self.simulated += outcome.simulated;
+                self.faults += outcome.faults as u64;
+                self.crashes += outcome.crashes as u64;
+                self.candles += outcome.checked.candles;
+                self.trades += outcome.trades;
+                let some = outcome.checked.violations.iter().take(MOST_TOLD);
+                self.violations.extend(some.map(|violation| format!("seed {seed}: {violation}")));
+            }
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let words = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("without words");
+                self.violations.push(format!("seed {seed}: panic: {words}"));
+            }
+        }
+        self.violations[told..].iter().for_each(|violation| println!("{violation}"));
+    }
+}
+
+/// Runs schedules of the seeds 0, 1, 2 ... and says from time to time how far it is.
+pub fn run(length: Length, run_one: impl Fn(u64) -> Outcome + Sync) -> Totals {
+    let began = Instant::now();
+    let next = AtomicU64::new(0);
+    let take = || {
+        let seed = next.fetch_add(1, Ordering::SeqCst);
+        let goes_on = match length {
+            Length::Schedules(count) => seed < count,
+            Length::Time(time) => began.elapsed() < time,
+        };
+        goes_on.then_some(seed)
+    };
+    let shared = Mutex::new((Totals::default(), began));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while let Some(seed) = take() {
+                    let outcome = catch_unwind(AssertUnwindSafe(|| run_one(seed)));
+                    let mut shared = shared.lock().unwrap();
+                    let (totals, told_at) = &mut *shared;
+                    totals.add(seed, outcome);
+                    if told_at.elapsed() > TOLD_EVERY {
+                        println!("{totals}, {:.0?}", began.elapsed());
+                        *told_at = Instant::now();
+                    }
+                }
+            });
+        }
+    });
+    shared.into_inner().unwrap().0
+}

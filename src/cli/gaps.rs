@@ -4,6 +4,7 @@
 //! Reads only. A gap is no failure: the collector knows of it and works on it. A violation is one:
 //! the ledger does not say what is there.
 
+use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,9 +16,11 @@ use super::lines::Time;
 use super::listing::{self, Format, Row, count, say};
 use crate::clock::Clock;
 use crate::exchange::{QuietPolicy, registry};
+use crate::market::ledger::NOT_FETCHED;
 use crate::market::{Grid, Span, Symbol, Timeframe};
 use crate::store::inventory::{self, Absence, SeriesInventory, Violation, grid_of};
 use crate::store::reader::Reader;
+use crate::store::trade_gaps::{TradeGaps, trade_gaps};
 use crate::store::{Access, CandleQuery, CandleSource, Coverage, LedgerEntry, SeriesRow, Store, SymbolRow};
 
 /// Arguments of `gaps`.
@@ -38,6 +41,8 @@ pub struct Args {
 /// How long after its close a bucket may take to be read before it counts as lagging: the
 /// exchange's own settling time and this much for the way.
 const ON_THE_WAY: TimeDelta = TimeDelta::seconds(30);
+/// Proof that nothing was traded is written less often than candles.
+const TRADES_ON_THE_WAY: TimeDelta = TimeDelta::seconds(60);
 
 /// Prints the gaps.
 ///
@@ -55,6 +60,13 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
         for (symbol, series) in pairs(&symbols, &inventories) {
             lines.extend(gaps_of(symbol, series, now));
         }
+        let mut tapes = 0;
+        for symbol in &symbols {
+            if let Some(gaps) = trade_gaps(&*store, symbol, now).await? {
+                tapes += 1;
+                lines.extend(trade_gaps_of(symbol, gaps, now));
+            }
+        }
         let gaps = lines.len();
         let mut checked = 0;
         if args.verify {
@@ -66,7 +78,7 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
             }
         }
         let violations = lines.len() - gaps;
-        summarise(&inventories, &lines[..gaps]);
+        summarise(inventories.len() + tapes, &lines[..gaps]);
         listing::print(args.format, lines)?;
         let checked = count(checked, "series");
         if violations > 0 {
@@ -115,7 +127,7 @@ fn gaps_of(symbol: &SymbolRow, series: &SeriesInventory, now: DateTime<Utc>) -> 
     let grid = grid_of(symbol, series.timeframe);
     let line = |span, state, reason: &str| Line {
         reason: reason.to_owned(),
-        ..Line::new(symbol, series.timeframe, state, Some(span), grid.count(span))
+        ..Line::new(symbol, Kept::Candles(series.timeframe), state, Some(span), Some(grid.count(span)))
     };
     let mut lines: Vec<Line> = series
         .gaps
@@ -141,14 +153,29 @@ fn gaps_of(symbol: &SymbolRow, series: &SeriesInventory, now: DateTime<Utc>) -> 
     lines
 }
 
+/// What is missing of a symbol's trades. They are proven up to a moment ago at best.
+fn trade_gaps_of(symbol: &SymbolRow, gaps: TradeGaps, now: DateTime<Utc>) -> Vec<Line> {
+    let line = |span, state, reason: &str| Line {
+        reason: reason.to_owned(),
+        ..Line::new(symbol, Kept::Trades, state, Some(span), None)
+    };
+    let lag = gaps.lag.filter(|lag| lag.from < now - ON_THE_WAY - TRADES_ON_THE_WAY);
+    let missing = gaps.missing.into_iter().map(|span| line(span, State::Missing, NOT_FETCHED));
+    let unavailable = gaps.unavailable.iter().map(|(span, reason)| line(*span, State::Unavailable, reason));
+    let mut lines: Vec<Line> = missing.chain(unavailable).collect();
+    lines.sort_by_key(|line| line.from.map(|from| from.0));
+    lines.extend(lag.map(|lag| line(lag, State::Lag, "not_observed")));
+    lines
+}
+
 /// One line of words for the whole.
-fn summarise(inventories: &[SeriesInventory], gaps: &[Line]) {
-    let series = count(inventories.len() as u64, "series");
+fn summarise(wanted: usize, gaps: &[Line]) {
+    let series = count(wanted as u64, "series");
     let of = |state: State| gaps.iter().filter(|line| line.state == state).count();
-    if inventories.is_empty() {
+    if wanted == 0 {
         say("no series is wanted; add one with: candlewick symbols add EXCHANGE SYMBOL");
     } else if gaps.is_empty() {
-        say(format_args!("clean: {series}, every wanted candle is held"));
+        say(format_args!("clean: {series}, everything that is wanted is held"));
     } else {
         say(format_args!(
             "{series}: {} missing, {} unavailable at the exchange, {} not observed yet",
@@ -213,24 +240,42 @@ impl State {
     }
 }
 
+/// What a stretch is of: candles of a timeframe, or trades.
+#[derive(Debug, Clone, Copy, Serialize)]
+enum Kept {
+    #[serde(rename = "trades")]
+    Trades,
+    #[serde(untagged)]
+    Candles(Timeframe),
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kept::Candles(timeframe) => timeframe.fmt(f),
+            Kept::Trades => f.write_str("trades"),
+        }
+    }
+}
+
 /// A stretch as it is printed.
 #[derive(Debug, Serialize)]
 struct Line {
     exchange: String,
     symbol: Symbol,
-    timeframe: Timeframe,
+    timeframe: Kept,
     state: State,
     from: Option<Time>,
     to: Option<Time>,
-    /// Buckets that start inside.
-    buckets: u64,
+    /// Buckets that start inside; none for trades.
+    buckets: Option<u64>,
     reason: String,
     attempts: Option<u32>,
     next_attempt_at: Option<Time>,
 }
 
 impl Line {
-    fn new(symbol: &SymbolRow, timeframe: Timeframe, state: State, span: Option<Span>, buckets: u64) -> Line {
+    fn new(symbol: &SymbolRow, timeframe: Kept, state: State, span: Option<Span>, buckets: Option<u64>) -> Line {
         Line {
             exchange: symbol.exchange.clone(),
             symbol: symbol.symbol.clone(),
@@ -254,7 +299,7 @@ impl Line {
             Violation::RowOffGrid(time) => (Span::new(*time, *time), 0),
         };
         let reason = violation.to_string();
-        Line { reason, ..Line::new(symbol, timeframe, State::Violation, Some(span), buckets) }
+        Line { reason, ..Line::new(symbol, Kept::Candles(timeframe), State::Violation, Some(span), Some(buckets)) }
     }
 }
 
@@ -271,7 +316,7 @@ impl Row for Line {
             self.state.as_str().to_owned(),
             time(self.from),
             time(self.to),
-            self.buckets.to_string(),
+            self.buckets.map_or_else(String::new, |buckets| buckets.to_string()),
             self.reason.clone(),
             self.attempts.map_or_else(String::new, |attempts| attempts.to_string()),
             time(self.next_attempt_at),

@@ -57,6 +57,13 @@ impl Capabilities {
         self.candle_stream.is_some() || self.trade_stream.is_some()
     }
 
+    /// True when candles that are too old for the venue's own can be built from its trades: only pages
+    /// that run forward can be built into candles as they come.
+    pub fn builds_old_candles(&self) -> bool {
+        let is_shallow = self.timeframes.iter().any(|row| row.depth != Depth::Full);
+        is_shallow && self.trade_rest.is_some_and(|rest| matches!(rest.history, TradeHistory::Forward(_)))
+    }
+
     /// The row of a native timeframe.
     pub fn timeframe(&self, timeframe: Timeframe) -> Option<&'static TimeframeRow> {
         self.timeframes.iter().find(|row| row.timeframe == timeframe)

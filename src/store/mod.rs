@@ -13,6 +13,7 @@ pub mod precedence;
 pub mod reader;
 pub mod rows;
 pub mod sqlite;
+pub mod trade_gaps;
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -264,7 +264,7 @@ fn a_series_that_is_all_there_is_clean() {
     assert_eq!(ran.stdout, "");
     assert_eq!(
         ran.stderr,
-        "clean: 1 series, every wanted candle is held\nverified: the ledger of 1 series agrees with what is stored\n"
+        "clean: 1 series, everything that is wanted is held\nverified: the ledger of 1 series agrees with what is stored\n"
     );
 }
 

@@ -1,6 +1,6 @@
 //! Stored trades, printed in the forms that others read.
 
-use candlewick::market::{Side, Trade, TradeId};
+use candlewick::market::{Side, Span, Trade, TradeId};
 use candlewick::store::{TradesChange, WriteBatch};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -176,4 +176,36 @@ fn names_that_are_not_kept_are_refused_with_the_nearest() {
         "error: no symbol of exchange \"krakn\" is kept here; did you mean kraken?\n"
     );
     assert_eq!(refused("trades kraken BTC-USD"), "error: kraken \"BTC-USD\" is not kept here; did you mean BTC/USD?\n");
+}
+
+#[test]
+fn gaps_tell_of_trades_what_is_missing_and_what_the_exchange_does_not_have() {
+    let place = Place::new();
+    place.run("symbols add kraken BTC/USD --trades --from 2026-01-02").ok();
+    place.with_store(|store| async move {
+        let symbol = store.symbols().await.unwrap().remove(0).id;
+        let span = |from, to| Span::new(at(from), at(to));
+        let change = TradesChange {
+            complete_spans: vec![span(2_000, 5_000), span(7_000, 9_000)],
+            unavailable: vec![(span(-9_000, 1_000), "too_old: trades".to_owned())],
+            ..TradesChange::new(symbol)
+        };
+        store.write(&WriteBatch { trades: vec![change], ..WriteBatch::default() }).await.unwrap();
+    });
+    let ran = place.run("gaps kraken BTC/USD --format csv").ok();
+    let of_trades: Vec<_> = ran.stdout.lines().filter(|line| line.contains(",trades,")).collect();
+    assert_eq!(
+        of_trades,
+        [
+            "kraken,BTC/USD,trades,unavailable,2026-01-02T00:00:00Z,2026-01-02T00:00:01Z,,too_old: trades,,",
+            "kraken,BTC/USD,trades,missing,2026-01-02T00:00:01Z,2026-01-02T00:00:02Z,,not_fetched,,",
+            "kraken,BTC/USD,trades,missing,2026-01-02T00:00:05Z,2026-01-02T00:00:07Z,,not_fetched,,",
+            of_trades[3],
+        ]
+    );
+    assert!(of_trades[3].starts_with("kraken,BTC/USD,trades,lag,2026-01-02T00:00:09Z,20"), "{}", of_trades[3]);
+    let json = place.run("gaps kraken BTC/USD --format json").ok();
+    let first: Value =
+        serde_json::from_str(json.lines().iter().find(|line| line.contains("too_old")).unwrap()).unwrap();
+    assert_eq!((&first["timeframe"], &first["buckets"]), (&Value::from("trades"), &Value::Null));
 }

@@ -16,7 +16,7 @@ use crate::engine::settle::{StreamRules, Tracker};
 use crate::engine::tape::ids::IdRange;
 use crate::engine::tape::live::{Live, LiveRules};
 use crate::engine::tape::{Tape, TapeRules};
-use crate::exchange::{Capabilities, Channel, Depth, Instrument, TradeHistory};
+use crate::exchange::{Capabilities, Channel, Instrument};
 use crate::market::{Anchors, SpanSet, Timeframe};
 use crate::store::{CandleSource, Store, StoreError, SymbolRow};
 use crate::supervise::exit::Exit;
@@ -63,13 +63,9 @@ fn builds(row: &SymbolRow, capabilities: &Capabilities) -> bool {
 
 /// Which old candles are built from trades.
 fn from_trades(row: &SymbolRow, capabilities: &Capabilities) -> FromTrades {
-    let is_shallow = capabilities.timeframes.iter().any(|row| row.depth != Depth::Full);
-    let history = capabilities.trade_rest.map(|rest| rest.history);
-    // Only pages that run forward can be built into candles as they come.
-    let reads_old = is_shallow && matches!(history, Some(TradeHistory::Forward(_)));
     match row.candle_source {
         CandleSource::Trades => FromTrades::All,
-        CandleSource::Venue if reads_old => FromTrades::Old,
+        CandleSource::Venue if capabilities.builds_old_candles() => FromTrades::Old,
         CandleSource::Venue => FromTrades::Never,
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
 
 use crate::cli::lines::Time;
 use crate::cli::when;
-use crate::exchange::{Capabilities, Depth, registry};
+use crate::exchange::{Capabilities, Depth, TradeHistory, registry};
 use crate::market::{Symbol, Timeframe};
 use crate::store::{CandleSource, NewSymbol};
 
@@ -79,7 +79,6 @@ impl Request {
         let mut keep = |fault: String| faults.push(fault);
         let venue = registry::find(&self.exchange).map(|row| row.capabilities).map_err(|e| keep(e.to_string())).ok();
         let symbol = check_symbol(&self.symbol, venue).map_err(&mut keep).ok();
-        let timeframes = check_timeframes(self.timeframes.as_deref().unwrap_or("1m"), venue, &mut keep);
         let candle_source = match self.candle_source.as_deref() {
             None | Some("venue") => CandleSource::Venue,
             Some("trades") => CandleSource::Trades,
@@ -88,6 +87,9 @@ impl Request {
                 CandleSource::Venue
             }
         };
+        // Trades make any timeframe.
+        let makers = venue.filter(|_| candle_source == CandleSource::Venue);
+        let timeframes = check_timeframes(self.timeframes.as_deref().unwrap_or("1m"), makers, &mut keep);
         let collect_trades = self.trades || candle_source == CandleSource::Trades;
         if let Some(venue) = venue
             && collect_trades
@@ -112,8 +114,11 @@ impl Request {
             return Err(faults);
         };
         let timeframes = if self.only_ticker { Vec::new() } else { timeframes };
-        let notes =
-            timeframes.iter().filter_map(|&timeframe| depth_note(venue, timeframe, backfill_from, now)).collect();
+        let notes = if candle_source == CandleSource::Trades {
+            trades_note(venue).into_iter().collect()
+        } else {
+            timeframes.iter().filter_map(|&timeframe| depth_note(venue, timeframe, backfill_from, now)).collect()
+        };
         let new = NewSymbol {
             exchange: venue.id.to_owned(),
             symbol,
@@ -227,13 +232,19 @@ fn depth_note(venue: &Capabilities, timeframe: Timeframe, from: DateTime<Utc>, n
         Depth::Age(age) => age,
     };
     let reach = now.checked_sub_signed(TimeDelta::from_std(reach).ok()?)?.trunc_subsecs(0);
-    (from < reach).then(|| {
-        let venue = venue.id;
-        format!(
-            "{venue} serves {timeframe} only back to about {}; `candlewick gaps` shows what it does not have",
-            Time(reach)
-        )
-    })
+    let beyond = if venue.builds_old_candles() {
+        "what is older is built from its trades, which takes longer"
+    } else {
+        "`candlewick gaps` shows what it does not have"
+    };
+    (from < reach).then(|| format!("{} serves {timeframe} only back to about {}; {beyond}", venue.id, Time(reach)))
+}
+
+/// Says when candles that are built from trades have no history.
+fn trades_note(venue: &Capabilities) -> Option<String> {
+    let has_history = venue.trade_rest.is_some_and(|rest| rest.history != TradeHistory::Recent);
+    let id = venue.id;
+    (!has_history).then(|| format!("{id} serves only its newest trades: candles begin when the collector does"))
 }
 
 #[cfg(test)]
@@ -288,8 +299,8 @@ mod tests {
             [
                 &format!("unknown exchange \"krakn\"; did you mean kraken? valid: {}", registry::ids()),
                 "symbol \"btc/usd\" is in lower case; did you mean BTC/USD?",
-                "unknown timeframe \"7m\"; valid: 1s 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M (1m is a minute, 1M a month)",
                 "candle source \"guess\" is neither venue nor trades",
+                "unknown timeframe \"7m\"; valid: 1s 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M (1m is a minute, 1M a month)",
                 "backfill days \"-3\" is no whole number of days, 0 or more",
             ]
         );
@@ -298,7 +309,9 @@ mod tests {
     #[test]
     fn a_timeframe_the_exchange_lacks_is_refused_with_those_it_has() {
         let wanted = Request { timeframes: Some("1m,3m".to_owned()), ..request("kraken", "BTC/USD") };
-        assert_eq!(faults(wanted), ["kraken has no candles of 3m; valid: 1m 5m 15m 30m 1h 4h 1d 1w"]);
+        assert_eq!(faults(wanted.clone()), ["kraken has no candles of 3m; valid: 1m 5m 15m 30m 1h 4h 1d 1w"]);
+        let of_trades = Request { candle_source: Some("trades".to_owned()), ..wanted };
+        assert_eq!(of_trades.check(now()).unwrap().new.timeframes, [Timeframe::M1, Timeframe::M3]);
     }
 
     #[test]
@@ -359,7 +372,21 @@ mod tests {
         let wish = Request { timeframes: Some("1m,1h".into()), ..request("kraken", "BTC/USD") }.check(now()).unwrap();
         assert_eq!(
             wish.notes,
-            ["kraken serves 1m only back to about 2026-11-20T00:00:00Z; `candlewick gaps` shows what it does not have"]
+            [
+                "kraken serves 1m only back to about 2026-11-20T00:00:00Z; what is older is built from its trades, which takes longer"
+            ]
+        );
+        let hyper = Request {
+            timeframes: Some("1m".into()),
+            backfill_days: Some("9".into()),
+            ..request("hyperliquid", "BTC/USDC:USDC")
+        };
+        let [note] = &hyper.check(now()).unwrap().notes[..] else { panic!("one note") };
+        assert!(note.ends_with("Z; `candlewick gaps` shows what it does not have"), "{note}");
+        let built = Request { candle_source: Some("trades".into()), ..hyper };
+        assert_eq!(
+            built.check(now()).unwrap().notes,
+            ["hyperliquid serves only its newest trades: candles begin when the collector does"]
         );
     }
 }

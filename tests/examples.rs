@@ -6,10 +6,14 @@ mod full_pipeline;
 #[path = "../examples/one_symbol.rs"]
 #[allow(dead_code)]
 mod one_symbol;
+#[path = "../examples/one_symbol_by_trades.rs"]
+#[allow(dead_code)]
+mod one_symbol_by_trades;
 
 use std::net::Ipv4Addr;
 
 use candlewick::clock::Clock;
+use candlewick::market::Candle;
 use candlewick::sim::{SimConfig, Simulator, server};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::net::TcpListener;
@@ -38,18 +42,33 @@ fn the_full_pipeline_ends_with_proven_candles() {
     }
 }
 
+/// A simulator at two minutes a second, while `run` has its URL.
+async fn with_simulator(run: impl AsyncFnOnce(String)) {
+    let epoch: DateTime<Utc> = "2026-11-20T15:00:30Z".parse().unwrap();
+    let simulator = Simulator::new(SimConfig::default(), Clock::scaled(epoch, 120.0));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let server = server::serve(listener, simulator).unwrap();
+    run(format!("http://{}", server.address())).await;
+    server.stop().await;
+}
+
 #[test]
 fn one_symbol_is_told_in_order_and_without_a_hole() {
-    let epoch: DateTime<Utc> = "2026-11-20T15:00:30Z".parse().unwrap();
     let mut times = Vec::new();
-    actix_rt::System::new().block_on(async {
-        let simulator = Simulator::new(SimConfig::default(), Clock::scaled(epoch, 120.0));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let server = server::serve(listener, simulator).unwrap();
-        let url = format!("http://{}", server.address());
+    actix_rt::System::new().block_on(with_simulator(async |url| {
         one_symbol::run(Some(url), |row| times.push(row.candle.open_time)).await.unwrap();
-        server.stop().await;
-    });
+    }));
     assert_eq!(times.len(), 15);
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] == TimeDelta::minutes(1)), "{times:?}");
+}
+
+#[test]
+fn candles_built_from_trades_are_the_sums_of_those_that_are_kept() {
+    let mut told = Vec::new();
+    actix_rt::System::new().block_on(with_simulator(async |url| {
+        let note = |bar: &Candle, trades| told.push((bar.open_time, bar.trades, trades));
+        one_symbol_by_trades::run(Some(url), note).await.unwrap();
+    }));
+    assert_eq!(told.len(), 6);
+    assert!(told.iter().all(|(_, counted, kept)| *counted == Some(*kept as u64) && *kept > 0), "{told:?}");
 }

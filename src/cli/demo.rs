@@ -34,6 +34,10 @@ const EPOCH: &str = "2026-11-20T15:00:00Z";
 const TIMEFRAMES: [Timeframe; 2] = [Timeframe::M1, Timeframe::H1];
 /// History that is asked for, where the venue has it.
 const HISTORY: TimeDelta = TimeDelta::days(21);
+/// The same where all exchanges share the machine.
+const HISTORY_OF_ALL: TimeDelta = TimeDelta::days(1);
+/// History of a symbol whose candles are built from trades: so many trades are read for it.
+const HISTORY_OF_TRADES: TimeDelta = TimeDelta::hours(2);
 const SYMBOLS_PER_EXCHANGE: usize = 4;
 /// Exchanges shown without `--all`.
 const EXCHANGES_SHOWN: usize = 3;
@@ -49,7 +53,7 @@ pub struct Args {
     /// End by itself after so many (real) seconds.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
-    /// Every exchange that is open, instead of the first few.
+    /// Every exchange that is open, instead of the first few; the last symbol of each is built from its trades.
     #[arg(long)]
     all: bool,
     /// A running simulator instead of one of our own; its clock holds.
@@ -78,7 +82,7 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
     let plan = Plan {
         simulator: args.simulator.or_else(|| hosted.as_ref().map(Hosted::url)).unwrap_or_default(),
         database,
-        exchanges: if args.all { usize::MAX } else { EXCHANGES_SHOWN },
+        shows_all: args.all,
         seconds: args.seconds,
     };
     let outcome = actix_rt::System::new().block_on(show(plan, stop, notices, is_terminal));
@@ -92,7 +96,7 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
 struct Plan {
     simulator: String,
     database: String,
-    exchanges: usize,
+    shows_all: bool,
     seconds: Option<u64>,
 }
 
@@ -148,27 +152,40 @@ async fn add_symbols(handle: &CollectorHandle, plan: &Plan) -> Result<(), Failur
         Some((row.capabilities, symbols))
     });
     let now = handle.clock().now();
-    for (capabilities, symbols) in known.take(plan.exchanges) {
-        for symbol in symbols.iter().take(SYMBOLS_PER_EXCHANGE) {
-            handle.add_symbol(&new_symbol(capabilities, symbol, now)).await?;
+    let (exchanges, history) = if plan.shows_all { (usize::MAX, HISTORY_OF_ALL) } else { (EXCHANGES_SHOWN, HISTORY) };
+    for (capabilities, symbols) in known.take(exchanges) {
+        let symbols = &symbols[..symbols.len().min(SYMBOLS_PER_EXCHANGE)];
+        for (index, symbol) in symbols.iter().enumerate() {
+            let new = new_symbol(capabilities, symbol, now, history);
+            let is_built = plan.shows_all && index + 1 == symbols.len() && capabilities.trade_stream.is_some();
+            handle.add_symbol(&if is_built { from_trades(new, now) } else { new }).await?;
         }
     }
     Ok(())
 }
 
-fn new_symbol(capabilities: &Capabilities, symbol: &Symbol, now: DateTime<Utc>) -> NewSymbol {
+fn from_trades(new: NewSymbol, now: DateTime<Utc>) -> NewSymbol {
+    NewSymbol {
+        backfill_from: now - HISTORY_OF_TRADES,
+        collect_trades: true,
+        candle_source: CandleSource::Trades,
+        ..new
+    }
+}
+
+fn new_symbol(capabilities: &Capabilities, symbol: &Symbol, now: DateTime<Utc>, history: TimeDelta) -> NewSymbol {
     let finest = capabilities.timeframe(TIMEFRAMES[0]);
     let depth = match finest.map(|row| row.depth) {
         // A little less, so that nothing grows too old while it is read.
         Some(Depth::NewestRows(rows)) => TimeDelta::minutes(i64::from(rows) * 9 / 10),
-        Some(Depth::Age(age)) => TimeDelta::from_std(age * 9 / 10).unwrap_or(HISTORY),
-        Some(Depth::Full) | None => HISTORY,
+        Some(Depth::Age(age)) => TimeDelta::from_std(age * 9 / 10).unwrap_or(history),
+        Some(Depth::Full) | None => history,
     };
     NewSymbol {
         exchange: capabilities.id.to_owned(),
         symbol: symbol.clone(),
         timeframes: TIMEFRAMES.to_vec(),
-        backfill_from: now - depth.min(HISTORY),
+        backfill_from: now - depth.min(history),
         collect_trades: false,
         candle_source: CandleSource::Venue,
         only_ticker: false,

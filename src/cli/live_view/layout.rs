@@ -63,13 +63,26 @@ fn headline(snapshot: &Snapshot) -> Vec<Line<'static>> {
 fn symbol_table(snapshot: &Snapshot, is_wide: bool) -> Table<'static> {
     let restarts = if is_wide { "restarts" } else { "re" };
     let header = ["exchange", "symbol", "mode", "phase", "last candle", "lag", "cover %", restarts, ""];
-    let widths = if is_wide { [9, 10, 17, 29, 16, 5, 7, 8] } else { [8, 10, 12, 13, 11, 4, 7, 2] };
+    let [exchange, symbol] = name_widths(snapshot, is_wide);
+    let others = if is_wide { [17, 29, 16, 5, 7, 8] } else { [12, 13, 11, 4, 7, 2] };
     Table::new(
         snapshot.symbols.iter().map(|status| symbol_row(status, is_wide)),
-        widths.map(Constraint::Length).into_iter().chain([Constraint::Fill(1)]),
+        [exchange, symbol].into_iter().chain(others).map(Constraint::Length).chain([Constraint::Fill(1)]),
     )
     .header(Row::new(header).style(Style::new().add_modifier(Modifier::DIM | Modifier::UNDERLINED)))
     .block(Block::new().borders(Borders::BOTTOM).border_style(Style::new().dim()))
+}
+
+/// Widths of the columns of exchanges and symbols: where there is room, as wide as the longest name.
+fn name_widths(snapshot: &Snapshot, is_wide: bool) -> [u16; 2] {
+    if !is_wide {
+        return [8, 10];
+    }
+    let longest = |name: fn(&ComponentStatus) -> &Option<String>, least: usize| {
+        let names = snapshot.symbols.iter().filter_map(|status| name(status).as_ref());
+        names.map(|name| name.chars().count()).max().unwrap_or(0).clamp(least, 24) as u16
+    };
+    [longest(|status| &status.exchange, 9), longest(|status| &status.symbol, 10)]
 }
 
 fn symbol_row(status: &ComponentStatus, is_wide: bool) -> Row<'static> {
@@ -123,11 +136,12 @@ fn arrival_table(snapshot: &Snapshot, area: Rect, is_wide: bool) -> Table<'stati
         4..=8 => Line::from(*text).right_aligned(),
         _ => Line::from(*text),
     }));
-    let widths = if is_wide { [9, 10, 3, 16, 11, 11, 11, 11, 12] } else { [8, 10, 3, 5, 9, 9, 9, 9, 8] };
+    let [exchange, symbol] = name_widths(snapshot, is_wide);
+    let others = if is_wide { [3, 16, 11, 11, 11, 11, 12] } else { [3, 5, 9, 9, 9, 9, 8] };
     let source = if is_wide { Constraint::Fill(1) } else { Constraint::Length(0) };
     Table::new(
         snapshot.arrivals.iter().skip(skipped).map(|arrival| arrival_row(arrival, is_wide)),
-        widths.map(Constraint::Length).into_iter().chain([source]),
+        [exchange, symbol].into_iter().chain(others).map(Constraint::Length).chain([source]),
     )
     .header(header.style(Style::new().add_modifier(Modifier::DIM | Modifier::UNDERLINED)))
 }

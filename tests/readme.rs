@@ -13,6 +13,7 @@ struct Venue {
     id: String,
     name: String,
     candle_stream: Option<String>,
+    trade_stream: bool,
     timeframes: Vec<String>,
     page_rows: u32,
     depth: String,
@@ -28,7 +29,8 @@ fn the_table_of_exchanges_is_what_the_command_prints() {
     let mut rows = 0;
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let venue: Venue = serde_json::from_str(line).unwrap();
-        let live = venue.candle_stream.map_or("polling".to_owned(), |stream| format!("stream, {stream}"));
+        let otherwise = if venue.trade_stream { "from trades" } else { "polling" };
+        let live = venue.candle_stream.map_or(otherwise.to_owned(), |stream| format!("stream, {stream}"));
         let row = format!(
             "| `{}` | {} | {live} | {} | {} | {} | {} | {} |",
             venue.id,

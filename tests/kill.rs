@@ -225,12 +225,7 @@ async fn a_daemon_killed_in_the_midst_of_faults_holds_every_candle_of_the_exchan
     assert_eq!(markets.len(), 60);
     let mut wishes = "exchange,symbol,timeframes,backfill_days\n".to_owned();
     for (index, (exchange, symbol)) in markets.iter().enumerate() {
-        let timeframes = match exchange.as_str() {
-            _ if index % 5 == 0 => "\"1m,5m\"",
-            // Twenty times a minute and more is all that is asked of Yahoo; nothing would be left for history.
-            "yahoo" => "5m",
-            _ => "1m",
-        };
+        let timeframes = if index % 5 == 0 { "\"1m,5m\"" } else { "1m" };
         writeln!(wishes, "{exchange},{symbol},{timeframes},1").unwrap();
     }
     let wishes = write("symbols.csv", &wishes);

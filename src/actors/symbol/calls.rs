@@ -93,7 +93,7 @@ impl SymbolActor {
         let FetchedPage { call, rows, sent_at, observed_at } = fetched;
         let page = Page { asked: call.span, rows, sent_at, observed_at };
         let conclusion = self.series[index].book.conclude(&call, &page);
-        self.series[index].book.concluded(&call, &conclusion);
+        self.series[index].book.concluded(&call, &conclusion, sent_at);
         self.setup.venue.tally.dropped("row_off_the_grid", u64::from(conclusion.refused_rows));
         let checks = revise::Checks::new(&self.series, index, &conclusion.candles);
         let store = self.setup.store.clone();

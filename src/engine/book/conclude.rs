@@ -1,8 +1,9 @@
 //! What the answer to a call changes: rows to store and statements about the ledger. A read that
 //! brings nothing is counted against the stretch it asked for, never against its neighbours.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
+use super::rules::LONGEST_RETRY;
 use super::{Book, Call, FOOTHOLDS, Missing, REREAD_BUCKETS};
 use crate::engine::budget::Priority;
 use crate::engine::page::{self, Findings, Page};
@@ -57,7 +58,7 @@ impl Book {
     }
 
     /// Remembers which doubts and unverified stretches a read has dealt with, and where it ended.
-    pub fn concluded(&mut self, call: &Call, conclusion: &Conclusion) {
+    pub fn concluded(&mut self, call: &Call, conclusion: &Conclusion, sent_at: DateTime<Utc>) {
         self.doubted.remove(call.span);
         if let Some(last) = conclusion.candles.last().map(|candle| candle.open_time)
             && !self.footholds.contains(&last)
@@ -77,9 +78,14 @@ impl Book {
                 })
                 .collect();
             let unverified = ledger::select(&self.entries, |c| *c == Coverage::Complete { verified: false });
-            let left = unverified.within(call.span).subtract(&confirmed);
+            let asked = Span::new(call.span.from, call.span.to.min(self.fresh_from(sent_at)));
+            let left = unverified.within(asked).subtract(&confirmed);
             let once = left.subtract(&self.unconfirmed);
-            self.unverifiable = self.unverifiable.union(&left.subtract(&once));
+            let twice = left.subtract(&once);
+            if !twice.is_empty() {
+                self.unverifiable = self.unverifiable.union(&twice);
+                self.unverifiable_until = TimeDelta::from_std(LONGEST_RETRY).ok().map(|rest| sent_at + rest);
+            }
             self.unconfirmed = self.unconfirmed.subtract(&left).union(&once);
         }
     }

@@ -42,8 +42,9 @@ pub struct Book {
     doubted: SpanSet,
     /// Unverified stretches that one REST read has not confirmed.
     unconfirmed: SpanSet,
-    /// Unverified stretches that two reads have not confirmed; left alone in this life.
+    /// Unverified stretches that two reads have not confirmed, and until when they are left alone.
     unverifiable: SpanSet,
+    unverifiable_until: Option<DateTime<Utc>>,
     /// The last rows of recent pages: where a read must start to prove that nothing follows.
     footholds: VecDeque<DateTime<Utc>>,
 }
@@ -85,6 +86,7 @@ impl Book {
             doubted: SpanSet::new(),
             unconfirmed: SpanSet::new(),
             unverifiable: SpanSet::new(),
+            unverifiable_until: None,
             footholds: VecDeque::new(),
         };
         (book, changes)

@@ -81,7 +81,9 @@ impl Book {
         }
         let reads = self.rules.from_trades != FromTrades::All;
         let span = self.oldest_unverified(now).filter(|_| reads).filter(|span| self.verify_at(span.from) <= now)?;
-        Some(Call { span, priority: Priority::Verification })
+        // What one read has not confirmed is looked at from further away.
+        let attempts = u32::from(self.unconfirmed.contains(span.from));
+        Some(Call { span: self.widen(span, attempts), priority: Priority::Verification })
     }
 
     /// When the book next has something to do by itself, always after `now`.
@@ -139,7 +141,9 @@ impl Book {
     fn oldest_unverified(&self, now: DateTime<Utc>) -> Option<Span> {
         let edge = self.rules.depth_edge(now).unwrap_or(DateTime::<Utc>::MIN_UTC).max(self.wanted_from);
         let unverified = ledger::select(&self.entries, |c| *c == Coverage::Complete { verified: false });
-        let servable = unverified.subtract(&self.unverifiable).within(Span::new(edge, self.fresh_from(now).max(edge)));
+        let rests = self.unverifiable_until.is_some_and(|until| now < until);
+        let wanted = if rests { unverified.subtract(&self.unverifiable) } else { unverified };
+        let servable = wanted.within(Span::new(edge, self.fresh_from(now).max(edge)));
         let from = servable.spans().first()?.from;
         let page = servable.within(Span::new(from, self.rules.page_end(from)));
         page.spans().last().map(|last| Span::new(from, last.to))

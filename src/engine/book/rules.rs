@@ -11,7 +11,7 @@ use crate::exchange::{Capabilities, Depth, QuietPolicy, TimeframeRow};
 use crate::market::{Anchors, Grid, Timeframe};
 
 /// Longest wait between two reads of a stretch that is not there.
-const LONGEST_RETRY: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 
 /// The venue data one series is kept by.
 #[derive(Debug, Clone, Copy)]

@@ -102,7 +102,7 @@ fn answer(book: &mut Book, call: Option<Call>, minutes: &[i64], sent_at: DateTim
     let page = Page { asked: call.span, rows, sent_at, observed_at: sent_at };
     let conclusion = book.conclude(&call, &page);
     book.stored(&conclusion.ledger, book.extent());
-    book.concluded(&call, &conclusion);
+    book.concluded(&call, &conclusion, sent_at);
     conclusion
 }
 
@@ -313,25 +313,27 @@ fn unverified_minutes_are_gathered_and_confirmed_in_one_call() {
     let mut book = book(rules(QuietPolicy::Emits), &entries);
     let gathered = settled(16);
     assert_eq!(book.background_call(gathered - TimeDelta::milliseconds(1)), None);
-    assert_eq!(book.background_call(gathered), verification(5, 13), "bars that may still be corrected wait");
     let call = book.background_call(gathered);
-    answer(&mut book, call, &(5..13).collect::<Vec<_>>(), gathered);
+    assert_eq!(call, verification(2, 16), "with the buckets around them");
+    answer(&mut book, call, &(2..16).collect::<Vec<_>>(), gathered);
     assert_eq!(book.entries(), [entry(0, 13, DONE), entry(13, 16, UNVERIFIED)]);
 }
 
 #[test]
-fn an_unverified_stretch_that_two_reads_do_not_confirm_is_left_alone_until_unverified_again() {
+fn an_unverified_stretch_that_two_reads_do_not_confirm_rests_for_an_hour_or_until_unverified_again() {
     let entries = [entry(0, 5, DONE), entry(5, 6, UNVERIFIED), entry(6, 60, DONE)];
     let mut book = book(rules(QuietPolicy::Emits), &entries);
-    for _ in 0..2 {
+    // The second one begins far before it.
+    for expected in [verification(2, 9), verification(-25, 9)] {
         let call = book.background_call(settled(60));
-        assert_eq!(call, verification(5, 6));
+        assert_eq!(call, expected);
         answer(&mut book, call, &[], settled(60));
     }
-    assert_eq!(book.background_call(settled(60)), None);
+    assert_eq!((book.background_call(settled(60)), book.background_call(settled(119))), (None, None));
     assert_eq!(book.entries(), entries);
+    assert_eq!(book.background_call(settled(120)), verification(2, 9));
     book.stored(&[LedgerChange::Unverify(s(5, 6))], book.extent());
-    assert_eq!(book.background_call(settled(60)), verification(5, 6));
+    assert_eq!(book.background_call(settled(60)), verification(2, 9));
 }
 
 #[test]

@@ -258,6 +258,7 @@ async fn the_inventory_tells_coverage_gaps_and_lag_from_the_ledger_alone() {
         verified_percent: 40.0,
         gaps: vec![gap(0, 10, &unknown), gap(10, 20, &unknown), gap(70, 75, &gone), gap(75, 80, &unknown)],
         lag: Some(minutes(80, 100)),
+        first_candle: Some(minute(30)),
         last_candle: Some(minute(30)),
     };
     let untouched = SeriesInventory {
@@ -268,6 +269,7 @@ async fn the_inventory_tells_coverage_gaps_and_lag_from_the_ledger_alone() {
         verified_percent: 0.0,
         gaps: vec![],
         lag: Some(minutes(0, 60)),
+        first_candle: None,
         last_candle: None,
         ..expected.clone()
     };

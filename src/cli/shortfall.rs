@@ -117,6 +117,7 @@ mod tests {
                 gap(9, 10, Coverage::missing(JUST_CLOSED)),
             ],
             lag: Some(Span::new(at(10), at(11))),
+            first_candle: None,
             last_candle: None,
         };
         let shortfall = Shortfall::of(&[row]);

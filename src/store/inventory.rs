@@ -3,11 +3,12 @@
 //! [`inventory`] answers from the ledger and never counts rows. [`verify`] does count them: it is
 //! the proof of the invariant, a list of violations as data. Neither changes anything.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{CandleQuery, Coverage, LedgerEntry, SeriesId, SeriesRow, Store, StoreError, SymbolRow};
+use super::{CandleQuery, Coverage, Holding, LedgerEntry, SeriesId, SeriesRow, Store, StoreError, SymbolId, SymbolRow};
 use crate::market::ledger::{NOT_FETCHED, complete};
 use crate::market::{Grid, Span, SpanSet, Symbol, Timeframe};
 
@@ -33,6 +34,8 @@ pub struct SeriesInventory {
     pub gaps: Vec<LedgerEntry>,
     /// What was not looked at yet because no collector was running: heals when one does.
     pub lag: Option<Span>,
+    /// Open time of the oldest final candle.
+    pub first_candle: Option<DateTime<Utc>>,
     /// Open time of the newest final candle.
     pub last_candle: Option<DateTime<Utc>>,
 }
@@ -44,52 +47,47 @@ pub async fn inventory(
     now: DateTime<Utc>,
     choose: impl Fn(&SymbolRow) -> bool,
 ) -> Result<Vec<SeriesInventory>, StoreError> {
-    let mut result = Vec::new();
-    for symbol in store.symbols().await?.into_iter().filter(choose) {
-        if !symbol.collect_candles || symbol.only_ticker {
-            continue;
-        }
-        let known = store.series_of(symbol.id).await?;
-        for &timeframe in &symbol.timeframes {
-            let series = known.iter().find(|series| series.timeframe == timeframe);
-            result.push(take(store, &symbol, timeframe, series, now).await?);
-        }
-    }
-    Ok(result)
+    let mut symbols = store.symbols().await?;
+    symbols.retain(|symbol| symbol.collect_candles && !symbol.only_ticker && choose(symbol));
+    let ids: Vec<SymbolId> = symbols.iter().map(|symbol| symbol.id).collect();
+    let holdings: HashMap<(SymbolId, Timeframe), Holding> = store
+        .holdings(&ids)
+        .await?
+        .into_iter()
+        .map(|holding| ((holding.series.symbol, holding.series.timeframe), holding))
+        .collect();
+    let of_symbol = |symbol| {
+        let holdings = &holdings;
+        let held = move |&timeframe| take(symbol, timeframe, holdings.get(&(symbol.id, timeframe)), now);
+        symbol.timeframes.iter().map(held)
+    };
+    Ok(symbols.iter().flat_map(of_symbol).collect())
 }
 
-async fn take(
-    store: &dyn Store,
-    symbol: &SymbolRow,
-    timeframe: Timeframe,
-    series: Option<&SeriesRow>,
-    now: DateTime<Utc>,
-) -> Result<SeriesInventory, StoreError> {
+fn take(symbol: &SymbolRow, timeframe: Timeframe, held: Option<&Holding>, now: DateTime<Utc>) -> SeriesInventory {
     let grid = grid_of(symbol, timeframe);
     let wanted = wanted_span(&grid, symbol.backfill_from, now);
-    let (entries, last_candle) = match series {
-        Some(series) => (store.ledger(series.id).await?, newest(store, series.id).await?),
-        None => (Vec::new(), None),
-    };
+    let entries = held.map_or(&[][..], |held| &held.ledger);
     // An import speaks of what no collector has looked at yet.
     let spoken = entries.last().map(|entry| entry.span.to);
-    let observed = series.and_then(|series| series.observed_until).max(spoken).unwrap_or(wanted.from);
+    let observed = held.and_then(|held| held.series.observed_until).max(spoken).unwrap_or(wanted.from);
     let looked_at = Span::new(wanted.from, wanted.to.min(observed));
     let lag = Span::new(wanted.from.max(observed), wanted.to);
-    let covered = complete(&entries);
+    let covered = complete(entries);
     let verified = entries.iter().filter(|entry| entry.coverage == Coverage::Complete { verified: true });
-    Ok(SeriesInventory {
+    SeriesInventory {
         exchange: symbol.exchange.clone(),
         symbol: symbol.symbol.clone(),
         timeframe,
-        series: series.map(|series| series.id),
+        series: held.map(|held| held.series.id),
         wanted,
         covered_percent: percent(&covered, wanted),
         verified_percent: percent(&verified.map(|entry| entry.span).collect(), wanted),
-        gaps: gaps(&entries, looked_at),
+        gaps: gaps(entries, looked_at),
         lag: (!lag.is_empty()).then_some(lag),
-        last_candle,
-    })
+        first_candle: held.and_then(|held| held.first_candle),
+        last_candle: held.and_then(|held| held.last_candle),
+    }
 }
 
 /// The grid of a symbol's series: the epoch's until the venue has said otherwise.
@@ -101,12 +99,6 @@ pub fn grid_of(symbol: &SymbolRow, timeframe: Timeframe) -> Grid {
 fn wanted_span(grid: &Grid, backfill_from: DateTime<Utc>, now: DateTime<Utc>) -> Span {
     let from = grid.bucket_at(backfill_from);
     Span::new(from, grid.last_closed_end(now).max(from))
-}
-
-async fn newest(store: &dyn Store, series: SeriesId) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let span = Span::new(DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
-    let rows = store.candles(series, CandleQuery { span, limit: Some(1), newest_first: true }).await?;
-    Ok(rows.first().map(|row| row.candle.open_time))
 }
 
 fn percent(part: &SpanSet, wanted: Span) -> f64 {

@@ -8,11 +8,13 @@
 //! Does not decide what to fetch and does not know venues.
 
 pub mod conformance;
+mod fault;
 pub mod inventory;
 pub mod precedence;
 pub mod reader;
 pub mod rows;
 pub mod sqlite;
+mod tables;
 pub mod trade_gaps;
 
 use std::fmt::Debug;
@@ -158,6 +160,19 @@ pub struct SeriesOutcome {
     pub revisions: Vec<Revision>,
     /// `series.last_sequence` afterwards.
     pub last_sequence: i64,
+}
+
+/// What is held of one series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Holding {
+    /// The series.
+    pub series: SeriesRow,
+    /// Its ledger, oldest first.
+    pub ledger: Vec<LedgerEntry>,
+    /// Open time of the oldest final candle.
+    pub first_candle: Option<DateTime<Utc>>,
+    /// Open time of the newest final candle.
+    pub last_candle: Option<DateTime<Utc>>,
 }
 
 /// Why the store could not do something.
@@ -354,6 +369,10 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// The ledger of a series, oldest first.
     async fn ledger(&self, series: SeriesId) -> Result<Vec<LedgerEntry>, StoreError>;
+
+    /// What is held of every series of the symbols, by series: read from ledgers and the ends of
+    /// indexes, so that it costs the same however many candles there are.
+    async fn holdings(&self, symbols: &[SymbolId]) -> Result<Vec<Holding>, StoreError>;
 
     /// Writes everything or nothing. Outcomes are in the order of `batch.series`.
     async fn write(&self, batch: &WriteBatch) -> Result<Vec<SeriesOutcome>, StoreError>;

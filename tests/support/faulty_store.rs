@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use candlewick::clock::Clock;
 use candlewick::market::{Candle, Span, Symbol, Timeframe, Trade};
 use candlewick::store::{
-    AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, LedgerEntry, NewSymbol, SeriesId, SeriesOutcome,
-    SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow, SymbolState, TickerRow,
-    TradeCoverage, WriteBatch,
+    AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, SeriesId,
+    SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
+    SymbolState, TickerRow, TradeCoverage, WriteBatch,
 };
 use chrono::{DateTime, Utc};
 
@@ -129,6 +129,10 @@ impl Store for FaultyStore {
     async fn ledger(&self, series: SeriesId) -> Result<Vec<LedgerEntry>, StoreError> {
         self.obey(StoreCall::Ledger(series)).await?;
         at_once(self.inner.ledger(series))
+    }
+
+    async fn holdings(&self, symbols: &[SymbolId]) -> Result<Vec<Holding>, StoreError> {
+        at_once(self.inner.holdings(symbols))
     }
 
     async fn write(&self, batch: &WriteBatch) -> Result<Vec<SeriesOutcome>, StoreError> {

@@ -4,21 +4,17 @@ use std::error::Error as StdError;
 use std::pin::Pin;
 use std::time::Duration;
 
+use diesel::Connection;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager, TransactionManagerStatus};
-use diesel::migration::MigrationVersion;
 use diesel::result::Error;
 use diesel::sqlite::SqliteConnection;
-use diesel::{Connection, QueryableByName, RunQueryDsl, sql_query, sql_types};
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use tokio::sync::Mutex;
 
+use super::super::fault::Fault;
 use super::super::{Access, StoreError};
-use super::error::{Fault, from_connection};
+use super::error::{from_connection, into_store_error};
 use super::location::Location;
-
-/// The schema, step by step.
-pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
 /// How long a statement waits for another program's lock before it gives up.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -126,80 +122,7 @@ pub(super) fn connect(
         ]);
     }
     for pragma in pragmas {
-        connection.batch_execute(pragma).map_err(|error| Fault::from(error).into_store_error(url))?;
+        connection.batch_execute(pragma).map_err(|error| into_store_error(error.into(), url))?;
     }
     Ok(connection)
-}
-
-#[derive(QueryableByName)]
-struct Text {
-    #[diesel(sql_type = sql_types::Text)]
-    text: String,
-}
-
-fn texts(connection: &mut SqliteConnection, query: &str) -> Result<Vec<String>, Fault> {
-    Ok(sql_query(query).load::<Text>(connection)?.into_iter().map(|row| row.text).collect())
-}
-
-/// Versions of the embedded migrations that the database lacks, oldest first.
-///
-/// # Errors
-/// [`StoreError::NewerSchema`] for a version this program does not know, [`StoreError::Corrupt`]
-/// for a database that belongs to another program.
-fn pending(connection: &mut SqliteConnection) -> Result<Vec<String>, Fault> {
-    let tables = texts(connection, "SELECT name AS text FROM sqlite_schema WHERE type = 'table'")?;
-    let applied = if tables.iter().any(|name| name == "__diesel_schema_migrations") {
-        texts(connection, "SELECT version AS text FROM __diesel_schema_migrations ORDER BY version")?
-    } else if tables.is_empty() {
-        Vec::new()
-    } else {
-        let message = format!("it holds tables of another program ({})", tables.join(", "));
-        return Err(StoreError::Corrupt(message).into());
-    };
-    let known = known_versions()?;
-    if let Some(found) = applied.iter().rev().find(|version| !known.contains(version)) {
-        let known = newest_version()?;
-        return Err(StoreError::NewerSchema { found: found.clone(), known }.into());
-    }
-    Ok(known.into_iter().filter(|version| !applied.contains(version)).collect())
-}
-
-/// Version of the newest embedded migration.
-pub(super) fn newest_version() -> Result<String, Fault> {
-    Ok(known_versions()?.pop().unwrap_or_default())
-}
-
-fn known_versions() -> Result<Vec<String>, Fault> {
-    use diesel::migration::{Migration, MigrationSource};
-    let migrations: Vec<Box<dyn Migration<diesel::sqlite::Sqlite>>> =
-        MIGRATIONS.migrations().map_err(migration_fault)?;
-    let mut versions: Vec<String> = migrations.iter().map(|migration| migration.name().version().to_string()).collect();
-    versions.sort();
-    Ok(versions)
-}
-
-/// Brings the schema up to date and returns the versions applied. With [`Access::Create`] only;
-/// any other access finds an older schema and says so.
-pub(super) fn prepare_schema(connection: &mut SqliteConnection, access: Access) -> Result<Vec<String>, Fault> {
-    let missing = pending(connection)?;
-    if missing.is_empty() {
-        return Ok(missing);
-    }
-    if access != Access::Create {
-        return Err(StoreError::OlderSchema { pending: missing.len() }.into());
-    }
-    // Two programs may create one database at the same time: the second finds nothing left to do.
-    transaction(connection, |connection| {
-        pending(connection)?;
-        let applied = connection.run_pending_migrations(MIGRATIONS).map_err(migration_fault)?;
-        Ok(applied.iter().map(MigrationVersion::to_string).collect())
-    })
-}
-
-/// The database's own fault where there is one underneath.
-fn migration_fault(error: Box<dyn std::error::Error + Send + Sync>) -> Fault {
-    match error.downcast::<Error>() {
-        Ok(error) => Fault::Database(*error),
-        Err(other) => Fault::Database(Error::QueryBuilderError(other)),
-    }
 }

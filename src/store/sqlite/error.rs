@@ -3,39 +3,13 @@
 use diesel::result::{ConnectionError, DatabaseErrorKind, Error};
 
 use super::super::StoreError;
+use super::super::fault::Fault;
 
-/// What stops a piece of work on a connection. Named so that `?` works on both kinds.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// Already in the store's words.
-    Store(StoreError),
-    /// Still in the database's.
-    Database(Error),
-}
-
-impl From<StoreError> for Fault {
-    fn from(error: StoreError) -> Fault {
-        Fault::Store(error)
-    }
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Fault {
-        Fault::Database(error)
-    }
-}
-
-impl Fault {
-    /// A change that can never be stored.
-    pub(super) fn refused(message: impl Into<String>) -> Fault {
-        Fault::Store(StoreError::Refused(message.into()))
-    }
-
-    pub(super) fn into_store_error(self, url: &str) -> StoreError {
-        match self {
-            Fault::Store(error) => error,
-            Fault::Database(error) => from_database(error, url),
-        }
+/// What stopped a piece of work, in the store's words.
+pub(super) fn into_store_error(fault: Fault, url: &str) -> StoreError {
+    match fault {
+        Fault::Store(error) => error,
+        Fault::Database(error) => from_database(error, url),
     }
 }
 

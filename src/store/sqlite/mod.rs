@@ -4,20 +4,17 @@
 //! cut may cost the newest transactions (`synchronous = NORMAL`), never the agreement of candles and
 //! ledger. Every call runs on a thread that may block, so any tokio runtime will do.
 
-mod candles;
 mod connection;
+mod dialect;
 mod error;
 mod location;
 mod lock;
-mod records;
-mod schema;
-mod settings;
-mod status;
+// Compiled once for each backend, on purpose: see there.
+#[allow(clippy::duplicate_mod)]
+#[path = "../sql/mod.rs"]
+mod sql;
 #[cfg(test)]
 mod tests;
-mod tickers;
-mod trades;
-mod write;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,14 +23,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use diesel::sqlite::SqliteConnection;
+use diesel::sqlite::SqliteConnection as Connection;
 
-use self::connection::{BUSY_TIMEOUT, Lane, connect, prepare_schema, transaction};
-use self::error::Fault;
+use self::connection::{BUSY_TIMEOUT, Lane, connect, transaction};
+use self::error::into_store_error;
 use self::location::Location;
 pub(super) use self::location::fault as url_fault;
+use self::sql::{candles, holdings, migrations, settings, status, tickers, trades, write};
+use super::fault::Fault;
+use super::tables::moment::micros;
 use super::{
-    Access, AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, LedgerEntry, NewSymbol, SeriesId,
+    Access, AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, SeriesId,
     SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
     SymbolState, TickerRow, TradeCoverage, WriteBatch,
 };
@@ -107,7 +107,7 @@ impl SqliteStore {
     /// # Errors
     /// When the migrations inside this program cannot be read.
     pub fn schema_version(&self) -> Result<String, StoreError> {
-        connection::newest_version().map_err(|fault| fault.into_store_error(&self.url))
+        migrations::newest_version().map_err(|fault| into_store_error(fault, &self.url))
     }
 
     fn now(&self) -> DateTime<Utc> {
@@ -117,31 +117,31 @@ impl SqliteStore {
     /// Runs work in one transaction on the writing connection.
     async fn change<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut SqliteConnection) -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&mut Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let result = self.writer.run(move |connection| transaction(connection, work)).await;
-        result.map_err(|fault| fault.into_store_error(&self.url))
+        result.map_err(|fault| into_store_error(fault, &self.url))
     }
 
     /// Runs work on a connection that reads, the first that is free.
     async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut SqliteConnection) -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&mut Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let mut work = work;
         for reader in &self.readers {
             match reader.try_run(work).await {
-                Ok(result) => return result.map_err(|fault| fault.into_store_error(&self.url)),
+                Ok(result) => return result.map_err(|fault| into_store_error(fault, &self.url)),
                 Err(given_back) => work = given_back,
             }
         }
         let turn = self.next_reader.fetch_add(1, Ordering::Relaxed);
         let lane = self.readers.get(turn % self.readers.len().max(1)).unwrap_or(&self.writer);
-        lane.run(work).await.map_err(|fault| fault.into_store_error(&self.url))
+        lane.run(work).await.map_err(|fault| into_store_error(fault, &self.url))
     }
 }
 
-type Connections = (SqliteConnection, Vec<SqliteConnection>, Vec<String>);
+type Connections = (Connection, Vec<Connection>, Vec<String>);
 
 fn open_connections(
     location: &Location,
@@ -159,7 +159,7 @@ fn open_connections(
     let mut writer = connect(location, access, busy_timeout, url)?;
     // A database in memory is always new.
     let schema_access = if *location == Location::Memory { Access::Create } else { access };
-    let applied = prepare_schema(&mut writer, schema_access).map_err(|fault| fault.into_store_error(url))?;
+    let applied = migrations::prepare(&mut writer, schema_access).map_err(|fault| into_store_error(fault, url))?;
     let readers = match location {
         Location::Memory => Vec::new(),
         Location::File(_) => (0..READERS)
@@ -236,11 +236,16 @@ impl Store for SqliteStore {
     }
 
     async fn ledger(&self, series: SeriesId) -> Result<Vec<LedgerEntry>, StoreError> {
-        self.read(move |connection| write::read_ledger(connection, series.0, None)).await
+        self.read(move |connection| write::read_ledger(connection, series.0)).await
+    }
+
+    async fn holdings(&self, symbols: &[SymbolId]) -> Result<Vec<Holding>, StoreError> {
+        let symbols = symbols.to_vec();
+        self.read(move |connection| holdings::read(connection, &symbols)).await
     }
 
     async fn write(&self, batch: &WriteBatch) -> Result<Vec<SeriesOutcome>, StoreError> {
-        let (batch, now) = (batch.clone(), records::micros(self.now()));
+        let (batch, now) = (batch.clone(), micros(self.now()));
         self.change(move |connection| write::write(connection, &batch, now)).await
     }
 

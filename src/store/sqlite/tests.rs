@@ -6,7 +6,7 @@ use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
 use diesel_migrations::MigrationHarness;
 
-use super::connection::MIGRATIONS;
+use super::dialect::MIGRATIONS;
 use super::*;
 use crate::market::{FinalCandle, Rule, Source};
 use crate::store::{Coverage, LedgerChange, SeriesChange};
@@ -185,12 +185,12 @@ async fn the_schema_goes_down_and_up_again_the_same() {
         #[diesel(sql_type = diesel::sql_types::Text)]
         sql: String,
     }
-    fn schema(connection: &mut SqliteConnection) -> Vec<Line> {
+    fn schema(connection: &mut Connection) -> Vec<Line> {
         let query = "SELECT coalesce(sql, name) AS sql FROM sqlite_schema ORDER BY name";
         diesel::sql_query(query).load(connection).unwrap()
     }
     let mut connection = connect(&Location::Memory, Access::Create, Duration::ZERO, "sqlite://:memory:").unwrap();
-    prepare_schema(&mut connection, Access::Create).unwrap();
+    migrations::prepare(&mut connection, Access::Create).unwrap();
     let before = schema(&mut connection);
     connection.revert_all_migrations(MIGRATIONS).unwrap();
     let words: Vec<_> = schema(&mut connection).into_iter().map(|line| line.sql).collect();

@@ -3,36 +3,39 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::prelude::*;
-use diesel::sqlite::SqliteConnection;
 
-use super::super::precedence::{Verdict, judge};
-use super::super::rows::FLAG_OUT_OF_RANGE;
-use super::super::{CandleSource, Revision, SeriesChange, SeriesOutcome, StoredCandle};
-use super::error::Fault;
-use super::records::{CandleRecord, FormingRecord, RevisionRecord, check, micros, trade_count};
-use super::schema::{candle_revisions, candles, forming_candles};
+use super::{Connection, dialect};
 use crate::market::{Candle, FinalCandle};
+use crate::store::fault::Fault;
+use crate::store::precedence::{Verdict, judge};
+use crate::store::rows::FLAG_OUT_OF_RANGE;
+use crate::store::tables::moment::{Micros, micros};
+use crate::store::tables::records::{CandleRecord, FormingRecord, RevisionRecord, check, trade_count};
+use crate::store::tables::{candle_revisions, candles, forming_candles};
+use crate::store::{CandleSource, Revision, SeriesChange, SeriesOutcome, StoredCandle};
 
 /// A series as the transaction found it, and what it becomes.
-pub(super) struct SeriesHead {
+pub struct SeriesHead {
     pub id: i64,
-    pub observed_until: Option<i64>,
+    pub observed_until: Option<Micros>,
     pub last_sequence: i64,
     pub candle_source: CandleSource,
     /// Open time of its forming bar. While there is one, no final candle is as new.
-    pub forming: Option<i64>,
+    pub forming: Option<Micros>,
+    /// It is to be written back.
+    pub is_changed: bool,
 }
 
 /// Rows to be written together: few statements, however many series they belong to.
 #[derive(Default)]
-pub(super) struct CandleBatch {
+pub struct CandleBatch {
     inserted: Vec<CandleRecord>,
     replaced: Vec<CandleRecord>,
     revisions: Vec<RevisionRecord>,
     forming: Vec<FormingRecord>,
     series: HashSet<i64>,
     /// Stored rows that small changes will meet, by series and open time.
-    looked_up: HashMap<(i64, i64), CandleRecord>,
+    looked_up: HashMap<(i64, Micros), CandleRecord>,
 }
 
 /// Rows read at once when a change is compared with what is stored.
@@ -41,36 +44,12 @@ const COMPARED_AT_ONCE: usize = 4096;
 /// at the end of a minute every series has one.
 const SMALL_CHANGE: usize = 4;
 /// Keys named in one statement.
-pub(super) const KEYS_AT_ONCE: usize = 500;
-
-/// Writes rows in statements of fixed sizes, so that each is prepared once and then only bound.
-/// 128 rows of the widest table stay far below SQLite's 32,766 bound values.
-macro_rules! write_rows {
-    ($connection:expr, $rows:expr, $statement:expr) => {{
-        let mut rest: &[_] = $rows;
-        while !rest.is_empty() {
-            rest = write_rows!(@step $connection, rest, $statement, 128, 16, 4, 1);
-        }
-    }};
-    (@step $connection:expr, $rows:expr, $statement:expr, $size:literal $(, $smaller:literal)*) => {
-        match $rows.split_first_chunk::<$size>() {
-            Some((chunk, rest)) => {
-                $statement.values(chunk).execute($connection)?;
-                rest
-            }
-            None => write_rows!(@step $connection, $rows, $statement $(, $smaller)*),
-        }
-    };
-    (@step $connection:expr, $rows:expr, $statement:expr) => { $rows };
-}
+pub const KEYS_AT_ONCE: usize = 500;
 
 impl CandleBatch {
     /// An empty batch that knows what the small ones among `changes` will meet.
-    pub(super) fn for_changes(
-        connection: &mut SqliteConnection,
-        changes: &[SeriesChange],
-    ) -> Result<CandleBatch, Fault> {
-        let mut series_at = BTreeMap::<i64, Vec<i64>>::new();
+    pub fn for_changes(connection: &mut Connection, changes: &[SeriesChange]) -> Result<CandleBatch, Fault> {
+        let mut series_at = BTreeMap::<Micros, Vec<i64>>::new();
         for change in changes.iter().filter(|change| change.candles.len() <= SMALL_CHANGE) {
             for new in &change.candles {
                 series_at.entry(micros(new.candle.open_time)).or_default().push(change.series.0);
@@ -94,12 +73,12 @@ impl CandleBatch {
     }
 
     /// Adds a series' final candles. Numbers them in order of time after `head.last_sequence`.
-    pub(super) fn add(
+    pub fn add(
         &mut self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         head: &mut SeriesHead,
         finals: &[FinalCandle],
-        now: i64,
+        now: Micros,
     ) -> Result<SeriesOutcome, Fault> {
         let is_first = self.series.insert(head.id);
         if !is_first {
@@ -148,7 +127,7 @@ impl CandleBatch {
         head: &mut SeriesHead,
         row: CandleRecord,
         new: &FinalCandle,
-        now: i64,
+        now: Micros,
         outcome: &mut SeriesOutcome,
     ) -> Result<(), Fault> {
         let old = row.to_stored()?;
@@ -170,13 +149,13 @@ impl CandleBatch {
     }
 
     /// Adds the state of a series' open bucket, and forgets the one that `newest_final` settled.
-    pub(super) fn add_forming(
+    pub fn add_forming(
         &mut self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         head: &mut SeriesHead,
-        newest_final: Option<i64>,
+        newest_final: Option<Micros>,
         forming: Option<&Candle>,
-        now: i64,
+        now: Micros,
     ) -> Result<(), Fault> {
         let held = head.forming;
         let is_settled = held.is_some_and(|held| newest_final.is_some_and(|newest| newest >= held));
@@ -204,11 +183,11 @@ impl CandleBatch {
     }
 
     /// Writes everything added so far.
-    pub(super) fn flush(&mut self, connection: &mut SqliteConnection) -> Result<(), Fault> {
-        write_rows!(connection, &self.inserted, diesel::insert_into(candles::table));
-        write_rows!(connection, &self.replaced, diesel::replace_into(candles::table));
-        write_rows!(connection, &self.revisions, diesel::insert_into(candle_revisions::table));
-        write_rows!(connection, &self.forming, diesel::replace_into(forming_candles::table));
+    pub fn flush(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+        dialect::insert_candles(connection, &self.inserted)?;
+        dialect::replace_candles(connection, &self.replaced)?;
+        dialect::insert_revisions(connection, &self.revisions)?;
+        dialect::replace_forming(connection, &self.forming)?;
         self.inserted.clear();
         self.replaced.clear();
         self.revisions.clear();
@@ -218,20 +197,16 @@ impl CandleBatch {
 }
 
 /// True when no final candle of the series is as new.
-fn is_newer_than_stored(connection: &mut SqliteConnection, series: i64, open_time: i64) -> Result<bool, Fault> {
+fn is_newer_than_stored(connection: &mut Connection, series: i64, open_time: Micros) -> Result<bool, Fault> {
     let as_new = candles::table
         .filter(candles::series_id.eq(series))
         .filter(candles::open_time.ge(open_time))
         .select(candles::open_time);
-    Ok(as_new.first::<i64>(connection).optional()?.is_none())
+    Ok(as_new.first::<Micros>(connection).optional()?.is_none())
 }
 
 /// The stored rows that share an open time with `finals` (sorted), and perhaps others between them.
-fn stored_among(
-    connection: &mut SqliteConnection,
-    series: i64,
-    finals: &[&FinalCandle],
-) -> Result<Vec<CandleRecord>, Fault> {
+fn stored_among(connection: &mut Connection, series: i64, finals: &[&FinalCandle]) -> Result<Vec<CandleRecord>, Fault> {
     let (Some(first), Some(last)) = (finals.first(), finals.last()) else { return Ok(Vec::new()) };
     let rows = candles::table
         .filter(candles::series_id.eq(series))
@@ -251,7 +226,7 @@ enum Origin<'a> {
     Revised(&'a CandleRecord),
 }
 
-fn record(head: &SeriesHead, new: &FinalCandle, now: i64, origin: Origin<'_>) -> Result<CandleRecord, Fault> {
+fn record(head: &SeriesHead, new: &FinalCandle, now: Micros, origin: Origin<'_>) -> Result<CandleRecord, Fault> {
     let candle = &new.candle;
     let (revision, sequence, first_written_at) = match origin {
         Origin::New => (0, head.last_sequence, now),
@@ -281,10 +256,10 @@ fn record(head: &SeriesHead, new: &FinalCandle, now: i64, origin: Origin<'_>) ->
 }
 
 /// Final candles of a series in order of time.
-pub(super) fn read(
-    connection: &mut SqliteConnection,
+pub fn read(
+    connection: &mut Connection,
     series: i64,
-    query: super::super::CandleQuery,
+    query: crate::store::CandleQuery,
 ) -> Result<Vec<StoredCandle>, Fault> {
     let rows = candles::table
         .filter(candles::series_id.eq(series))
@@ -303,14 +278,14 @@ pub(super) fn read(
 }
 
 /// The open bucket of a series.
-pub(super) fn read_forming(connection: &mut SqliteConnection, series: i64) -> Result<Option<Candle>, Fault> {
+pub fn read_forming(connection: &mut Connection, series: i64) -> Result<Option<Candle>, Fault> {
     let record = forming_candles::table.find(series).select(FormingRecord::as_select()).first(connection).optional()?;
     Ok(record.map(|record| record.to_candle()).transpose()?)
 }
 
 /// Old values, in the order in which they were replaced.
-pub(super) fn read_revisions(
-    connection: &mut SqliteConnection,
+pub fn read_revisions(
+    connection: &mut Connection,
     series: i64,
     span: crate::market::Span,
 ) -> Result<Vec<StoredCandle>, Fault> {

@@ -2,16 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sqlite::SqliteConnection;
 
-use super::super::{
+use super::{Connection, dialect};
+use crate::market::{Symbol, Timeframe};
+use crate::store::fault::Fault;
+use crate::store::tables::moment::{Micros, instant, micros, optional_instant};
+use crate::store::tables::{exchanges, series, settings, symbols};
+use crate::store::{
     AnchorsRow, CandleSource, ExchangeMode, ExchangeRow, NewSymbol, SeriesId, SeriesRow, StoreError, SymbolChange,
     SymbolId, SymbolRow, SymbolState,
 };
-use super::error::Fault;
-use super::records::{instant, micros, optional_instant};
-use super::schema::{exchanges, series, settings, symbols};
-use crate::market::{Symbol, Timeframe};
 
 /// The text of a value that is kept as one word, and back.
 macro_rules! words {
@@ -30,12 +30,12 @@ words!(mode_word, mode_of, ExchangeMode:
     ExchangeMode::Auto => "auto", ExchangeMode::Poll => "poll");
 words!(source_word, source_of, CandleSource: CandleSource::Venue => "venue", CandleSource::Trades => "trades");
 
-/// How [`super::super::Store::write`] learns where a symbol's candles come from.
-pub(super) fn candle_source_of(word: &str) -> CandleSource {
+/// How [`crate::store::Store::write`] learns where a symbol's candles come from.
+pub fn candle_source_of(word: &str) -> CandleSource {
     source_of(word).unwrap_or_default()
 }
 
-pub(super) fn version(connection: &mut SqliteConnection) -> Result<i64, Fault> {
+pub fn version(connection: &mut Connection) -> Result<i64, Fault> {
     Ok(settings::table.select(settings::version).first(connection)?)
 }
 
@@ -47,10 +47,10 @@ struct ExchangeRecord {
     mode: String,
     rest_url: Option<String>,
     stream_url: Option<String>,
-    blocked_until: Option<i64>,
+    blocked_until: Option<Micros>,
 }
 
-pub(super) fn exchanges(connection: &mut SqliteConnection) -> Result<Vec<ExchangeRow>, Fault> {
+pub fn exchanges(connection: &mut Connection) -> Result<Vec<ExchangeRow>, Fault> {
     let records = exchanges::table.order(exchanges::name).select(ExchangeRecord::as_select()).load(connection)?;
     records
         .into_iter()
@@ -72,7 +72,7 @@ fn unreadable(table: &'static str, key: &str, column: &str, text: &str) -> Store
     StoreError::Row { table, message: format!("{key}: unknown {column} {text:?}") }
 }
 
-pub(super) fn put_exchange(connection: &mut SqliteConnection, row: &ExchangeRow) -> Result<(), Fault> {
+pub fn put_exchange(connection: &mut Connection, row: &ExchangeRow) -> Result<(), Fault> {
     let settings = (
         exchanges::enabled.eq(row.enabled),
         exchanges::mode.eq(mode_word(row.mode)),
@@ -88,8 +88,8 @@ pub(super) fn put_exchange(connection: &mut SqliteConnection, row: &ExchangeRow)
     Ok(())
 }
 
-pub(super) fn set_blocked_until(
-    connection: &mut SqliteConnection,
+pub fn set_blocked_until(
+    connection: &mut Connection,
     exchange: &str,
     until: Option<DateTime<Utc>>,
 ) -> Result<(), Fault> {
@@ -108,7 +108,7 @@ struct SymbolRecord {
     id: i64,
     symbol: String,
     timeframes: String,
-    backfill_from: i64,
+    backfill_from: Micros,
     collect_candles: bool,
     collect_trades: bool,
     candle_source: String,
@@ -116,7 +116,7 @@ struct SymbolRecord {
     state: String,
     state_reason: Option<String>,
     anchors: Option<String>,
-    removed_at: Option<i64>,
+    removed_at: Option<Micros>,
 }
 
 impl SymbolRecord {
@@ -166,7 +166,7 @@ fn print_timeframes(timeframes: &[Timeframe]) -> String {
     timeframes.iter().map(|timeframe| timeframe.as_str()).collect::<Vec<_>>().join(",")
 }
 
-pub(super) fn symbols(connection: &mut SqliteConnection) -> Result<Vec<SymbolRow>, Fault> {
+pub fn symbols(connection: &mut Connection) -> Result<Vec<SymbolRow>, Fault> {
     let records = symbols::table
         .inner_join(exchanges::table)
         .filter(symbols::removed_at.is_null())
@@ -176,7 +176,7 @@ pub(super) fn symbols(connection: &mut SqliteConnection) -> Result<Vec<SymbolRow
     records.into_iter().map(|(record, exchange)| Ok(record.into_row(exchange)?)).collect()
 }
 
-fn find(connection: &mut SqliteConnection, exchange: &str, symbol: &Symbol) -> Result<Option<SymbolRecord>, Fault> {
+fn find(connection: &mut Connection, exchange: &str, symbol: &Symbol) -> Result<Option<SymbolRecord>, Fault> {
     let record = symbols::table
         .inner_join(exchanges::table)
         .filter(exchanges::name.eq(exchange).and(symbols::symbol.eq(symbol.as_str())))
@@ -188,7 +188,8 @@ fn find(connection: &mut SqliteConnection, exchange: &str, symbol: &Symbol) -> R
 
 /// Only ever widens. A setting that the asker left at its default takes nothing away, so candles
 /// built from trades stay so, and wanting candles ends wanting the ticker only.
-pub(super) fn add_symbol(connection: &mut SqliteConnection, new: &NewSymbol) -> Result<SymbolChange, Fault> {
+pub fn add_symbol(connection: &mut Connection, new: &NewSymbol) -> Result<SymbolChange, Fault> {
+    dialect::lock_settings(connection)?;
     diesel::insert_into(exchanges::table)
         .values(exchanges::name.eq(&new.exchange))
         .on_conflict(exchanges::name)
@@ -245,18 +246,19 @@ pub(super) fn add_symbol(connection: &mut SqliteConnection, new: &NewSymbol) -> 
             symbols::only_ticker.eq(wanted.only_ticker),
             symbols::state.eq(state),
             symbols::state_reason.eq(reason),
-            symbols::removed_at.eq(None::<i64>),
+            symbols::removed_at.eq(None::<Micros>),
         ))
         .execute(connection)?;
     Ok(if was_removed { SymbolChange::Added } else { SymbolChange::Widened })
 }
 
-pub(super) fn remove_symbol(
-    connection: &mut SqliteConnection,
+pub fn remove_symbol(
+    connection: &mut Connection,
     exchange: &str,
     symbol: &Symbol,
     now: DateTime<Utc>,
 ) -> Result<bool, Fault> {
+    dialect::lock_settings(connection)?;
     match find(connection, exchange, symbol)? {
         Some(record) if record.removed_at.is_none() => {
             diesel::update(symbols::table.find(record.id))
@@ -276,12 +278,13 @@ fn state_columns(state: &SymbolState) -> (&'static str, Option<&str>) {
     }
 }
 
-pub(super) fn set_symbol_state(
-    connection: &mut SqliteConnection,
+pub fn set_symbol_state(
+    connection: &mut Connection,
     exchange: &str,
     symbol: &Symbol,
     state: &SymbolState,
 ) -> Result<bool, Fault> {
+    dialect::lock_settings(connection)?;
     match find(connection, exchange, symbol)? {
         Some(record) if record.removed_at.is_none() => {
             let (state, reason) = state_columns(state);
@@ -294,11 +297,7 @@ pub(super) fn set_symbol_state(
     }
 }
 
-pub(super) fn set_anchors(
-    connection: &mut SqliteConnection,
-    symbol: SymbolId,
-    anchors: &AnchorsRow,
-) -> Result<(), Fault> {
+pub fn set_anchors(connection: &mut Connection, symbol: SymbolId, anchors: &AnchorsRow) -> Result<(), Fault> {
     let json = serde_json::to_string(anchors).map_err(|error| Fault::refused(error.to_string()))?;
     let changed = diesel::update(symbols::table.find(symbol.0)).set(symbols::anchors.eq(json)).execute(connection)?;
     if changed == 0 { Err(unknown_symbol(symbol)) } else { Ok(()) }
@@ -310,16 +309,16 @@ fn unknown_symbol(symbol: SymbolId) -> Fault {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = series)]
-struct SeriesRecord {
-    id: i64,
+pub struct SeriesRecord {
+    pub id: i64,
     symbol_id: i64,
     timeframe: String,
-    observed_until: Option<i64>,
+    observed_until: Option<Micros>,
     last_sequence: i64,
 }
 
 impl SeriesRecord {
-    fn into_row(self) -> Result<SeriesRow, StoreError> {
+    pub fn into_row(self) -> Result<SeriesRow, StoreError> {
         const TABLE: &str = "series";
         Ok(SeriesRow {
             id: SeriesId(self.id),
@@ -334,11 +333,7 @@ impl SeriesRecord {
     }
 }
 
-pub(super) fn open_series(
-    connection: &mut SqliteConnection,
-    symbol: SymbolId,
-    timeframe: Timeframe,
-) -> Result<SeriesRow, Fault> {
+pub fn open_series(connection: &mut Connection, symbol: SymbolId, timeframe: Timeframe) -> Result<SeriesRow, Fault> {
     let known = symbols::table.find(symbol.0).select(symbols::id).first::<i64>(connection).optional()?;
     if known.is_none() {
         return Err(unknown_symbol(symbol));
@@ -353,7 +348,7 @@ pub(super) fn open_series(
     Ok(record.into_row()?)
 }
 
-pub(super) fn series_of(connection: &mut SqliteConnection, symbol: SymbolId) -> Result<Vec<SeriesRow>, Fault> {
+pub fn series_of(connection: &mut Connection, symbol: SymbolId) -> Result<Vec<SeriesRow>, Fault> {
     let records =
         series::table.filter(series::symbol_id.eq(symbol.0)).select(SeriesRecord::as_select()).load(connection)?;
     let mut rows = records.into_iter().map(SeriesRecord::into_row).collect::<Result<Vec<_>, _>>()?;

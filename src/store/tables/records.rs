@@ -2,37 +2,21 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use rust_decimal::Decimal;
 
+use super::super::fault::Fault;
 use super::super::{Coverage, LedgerEntry, StoreError, StoredCandle};
-use super::error::Fault;
-use super::schema::{candle_revisions, candles, coverage, forming_candles, trades};
+use super::moment::{Micros, instant, micros, optional_instant};
+use super::{candle_revisions, candles, coverage, forming_candles, trades};
 use crate::market::{Candle, Rule, Side, Source, Span, Trade, TradeId};
-
-/// An instant as it is stored.
-pub(super) fn micros(time: DateTime<Utc>) -> i64 {
-    time.timestamp_micros()
-}
-
-/// A stored instant.
-pub(super) fn instant(micros: i64, table: &'static str) -> Result<DateTime<Utc>, StoreError> {
-    DateTime::from_timestamp_micros(micros)
-        .ok_or_else(|| StoreError::Row { table, message: format!("{micros} is no instant in microseconds") })
-}
-
-/// A stored instant that may be absent.
-pub(super) fn optional_instant(micros: Option<i64>, table: &'static str) -> Result<Option<DateTime<Utc>>, StoreError> {
-    micros.map(|micros| instant(micros, table)).transpose()
-}
 
 /// A row of `candles`.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = candles, treat_none_as_default_value = false)]
-pub(super) struct CandleRecord {
+pub struct CandleRecord {
     pub series_id: i64,
-    pub open_time: i64,
+    pub open_time: Micros,
     pub open: f64,
     pub high: f64,
     pub low: f64,
@@ -46,27 +30,27 @@ pub(super) struct CandleRecord {
     pub flags: i16,
     pub revision: i32,
     pub sequence: i64,
-    pub observed_at: i64,
-    pub first_written_at: i64,
-    pub updated_at: i64,
+    pub observed_at: Micros,
+    pub first_written_at: Micros,
+    pub updated_at: Micros,
 }
 
 /// A row of `candle_revisions`.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = candle_revisions, treat_none_as_default_value = false)]
-pub(super) struct RevisionRecord {
+pub struct RevisionRecord {
     #[diesel(embed)]
     pub old: OldCandle,
     pub sequence: i64,
-    pub replaced_at: i64,
+    pub replaced_at: Micros,
 }
 
 /// The part of a revision that is a candle.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = candle_revisions, treat_none_as_default_value = false)]
-pub(super) struct OldCandle {
+pub struct OldCandle {
     pub series_id: i64,
-    pub open_time: i64,
+    pub open_time: Micros,
     pub revision: i32,
     pub open: f64,
     pub high: f64,
@@ -79,17 +63,17 @@ pub(super) struct OldCandle {
     pub source: i16,
     pub rule: i16,
     pub flags: i16,
-    pub observed_at: i64,
-    pub first_written_at: i64,
-    pub updated_at: i64,
+    pub observed_at: Micros,
+    pub first_written_at: Micros,
+    pub updated_at: Micros,
 }
 
 /// A row of `forming_candles`.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = forming_candles, treat_none_as_default_value = false, treat_none_as_null = true)]
-pub(super) struct FormingRecord {
+pub struct FormingRecord {
     pub series_id: i64,
-    pub open_time: i64,
+    pub open_time: Micros,
     pub open: f64,
     pub high: f64,
     pub low: f64,
@@ -98,40 +82,40 @@ pub(super) struct FormingRecord {
     pub quote_volume: Option<f64>,
     pub trades: Option<i64>,
     pub vwap: Option<f64>,
-    pub updated_at: i64,
+    pub updated_at: Micros,
 }
 
 /// A row of `coverage`.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = coverage, treat_none_as_default_value = false, treat_none_as_null = true)]
-pub(super) struct CoverageRecord {
+pub struct CoverageRecord {
     pub series_id: i64,
-    pub from_time: i64,
-    pub to_time: i64,
+    pub from_time: Micros,
+    pub to_time: Micros,
     pub state: String,
     pub verified: bool,
     pub reason: Option<String>,
     pub attempts: i64,
-    pub next_attempt_at: Option<i64>,
-    pub updated_at: i64,
+    pub next_attempt_at: Option<Micros>,
+    pub updated_at: Micros,
 }
 
 /// A row of `trades`.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = trades, treat_none_as_default_value = false)]
-pub(super) struct TradeRecord {
+pub struct TradeRecord {
     pub symbol_id: i64,
     pub trade_id: i64,
     pub venue_id: String,
     pub last_trade_id: i64,
-    pub time: i64,
+    pub time: Micros,
     pub price: String,
     pub amount: String,
     pub side: Option<String>,
 }
 
 /// A number of trades as it is stored.
-pub(super) fn trade_count(candle: &Candle) -> Result<Option<i64>, Fault> {
+pub fn trade_count(candle: &Candle) -> Result<Option<i64>, Fault> {
     candle
         .trades
         .map(i64::try_from)
@@ -140,7 +124,7 @@ pub(super) fn trade_count(candle: &Candle) -> Result<Option<i64>, Fault> {
 }
 
 /// Refuses what no table may hold.
-pub(super) fn check(candle: &Candle) -> Result<(), Fault> {
+pub fn check(candle: &Candle) -> Result<(), Fault> {
     if candle.is_finite() {
         Ok(())
     } else {
@@ -154,7 +138,7 @@ macro_rules! to_stored {
         let row = $row;
         let unreadable = |what: &str| StoreError::Row {
             table: $table,
-            message: format!("series {} at {}: {what}", row.series_id, row.open_time),
+            message: format!("series {} at {}: {what}", row.series_id, row.open_time.0),
         };
         Ok(StoredCandle {
             candle: Candle {
@@ -180,12 +164,12 @@ macro_rules! to_stored {
 }
 
 impl CandleRecord {
-    pub(super) fn to_stored(&self) -> Result<StoredCandle, StoreError> {
+    pub fn to_stored(&self) -> Result<StoredCandle, StoreError> {
         to_stored!(self, "candles")
     }
 
     /// This row as it goes into `candle_revisions`, replaced by the change `sequence`.
-    pub(super) fn to_revision(&self, sequence: i64, replaced_at: i64) -> RevisionRecord {
+    pub fn to_revision(&self, sequence: i64, replaced_at: Micros) -> RevisionRecord {
         RevisionRecord {
             old: OldCandle {
                 series_id: self.series_id,
@@ -213,13 +197,13 @@ impl CandleRecord {
 }
 
 impl OldCandle {
-    pub(super) fn to_stored(&self) -> Result<StoredCandle, StoreError> {
+    pub fn to_stored(&self) -> Result<StoredCandle, StoreError> {
         to_stored!(self, "candle_revisions")
     }
 }
 
 impl FormingRecord {
-    pub(super) fn new(series_id: i64, candle: &Candle, updated_at: i64) -> Result<FormingRecord, Fault> {
+    pub fn new(series_id: i64, candle: &Candle, updated_at: Micros) -> Result<FormingRecord, Fault> {
         check(candle)?;
         Ok(FormingRecord {
             series_id,
@@ -236,7 +220,7 @@ impl FormingRecord {
         })
     }
 
-    pub(super) fn to_candle(&self) -> Result<Candle, StoreError> {
+    pub fn to_candle(&self) -> Result<Candle, StoreError> {
         Ok(Candle {
             open_time: instant(self.open_time, "forming_candles")?,
             open: self.open,
@@ -252,7 +236,7 @@ impl FormingRecord {
 }
 
 impl CoverageRecord {
-    pub(super) fn new(series_id: i64, entry: &LedgerEntry, updated_at: i64) -> CoverageRecord {
+    pub fn new(series_id: i64, entry: &LedgerEntry, updated_at: Micros) -> CoverageRecord {
         let (state, verified, reason, attempts, next_attempt_at) = match &entry.coverage {
             Coverage::Complete { verified } => ("complete", *verified, None, 0, None),
             Coverage::Missing { reason, attempts, next_attempt_at } => {
@@ -273,7 +257,7 @@ impl CoverageRecord {
         }
     }
 
-    pub(super) fn to_entry(&self) -> Result<LedgerEntry, StoreError> {
+    pub fn to_entry(&self) -> Result<LedgerEntry, StoreError> {
         const TABLE: &str = "coverage";
         let reason = || self.reason.clone().unwrap_or_default();
         let coverage = match self.state.as_str() {
@@ -285,7 +269,7 @@ impl CoverageRecord {
             },
             "unavailable" => Coverage::Unavailable { reason: reason() },
             other => {
-                let message = format!("series {} at {}: unknown state {other:?}", self.series_id, self.from_time);
+                let message = format!("series {} at {}: unknown state {other:?}", self.series_id, self.from_time.0);
                 return Err(StoreError::Row { table: TABLE, message });
             }
         };
@@ -294,7 +278,7 @@ impl CoverageRecord {
 }
 
 impl TradeRecord {
-    pub(super) fn new(symbol_id: i64, trade: &Trade) -> Result<TradeRecord, Fault> {
+    pub fn new(symbol_id: i64, trade: &Trade) -> Result<TradeRecord, Fault> {
         let number = |id: u64| {
             i64::try_from(id).map_err(|_| Fault::refused(format!("trade id {id} is larger than a database number")))
         };
@@ -320,7 +304,7 @@ impl TradeRecord {
         })
     }
 
-    pub(super) fn to_trade(&self) -> Result<Trade, StoreError> {
+    pub fn to_trade(&self) -> Result<Trade, StoreError> {
         const TABLE: &str = "trades";
         let unreadable = |what: &str, text: &str| StoreError::Row {
             table: TABLE,
@@ -365,13 +349,5 @@ mod tests {
     fn the_stored_hash_of_a_text_id_never_changes() {
         // The reference value of FNV-1a 64 for "foobar", halved.
         assert_eq!(stable_hash("foobar"), (0x8594_4171_f739_67e8_u64 >> 1) as i64);
-    }
-
-    #[test]
-    fn instants_survive_to_the_microsecond_and_rubbish_is_named() {
-        let time: DateTime<Utc> = "2025-11-10T17:23:53.971744Z".parse().unwrap();
-        assert_eq!(instant(micros(time), "candles").unwrap(), time);
-        let error = instant(i64::MAX, "candles").unwrap_err().to_string();
-        assert_eq!(error, "unreadable row in candles: 9223372036854775807 is no instant in microseconds");
     }
 }

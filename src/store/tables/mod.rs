@@ -1,6 +1,12 @@
-//! The tables of `migrations/sqlite`, column by column. Instants are microseconds since the epoch, UTC.
+//! The tables of `migrations/`, column by column, and their rows: the same for both databases.
+
+pub mod moment;
+pub mod records;
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::moment::Moment;
+
     exchanges (id) {
         id -> BigInt,
         name -> Text,
@@ -8,17 +14,20 @@ diesel::table! {
         mode -> Text,
         rest_url -> Nullable<Text>,
         stream_url -> Nullable<Text>,
-        blocked_until -> Nullable<BigInt>,
+        blocked_until -> Nullable<Moment>,
     }
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::moment::Moment;
+
     symbols (id) {
         id -> BigInt,
         exchange_id -> BigInt,
         symbol -> Text,
         timeframes -> Text,
-        backfill_from -> BigInt,
+        backfill_from -> Moment,
         collect_candles -> Bool,
         collect_trades -> Bool,
         candle_source -> Text,
@@ -26,7 +35,7 @@ diesel::table! {
         state -> Text,
         state_reason -> Nullable<Text>,
         anchors -> Nullable<Text>,
-        removed_at -> Nullable<BigInt>,
+        removed_at -> Nullable<Moment>,
     }
 }
 
@@ -38,19 +47,25 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::moment::Moment;
+
     series (id) {
         id -> BigInt,
         symbol_id -> BigInt,
         timeframe -> Text,
-        observed_until -> Nullable<BigInt>,
+        observed_until -> Nullable<Moment>,
         last_sequence -> BigInt,
     }
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::moment::Moment;
+
     candles (series_id, open_time) {
         series_id -> BigInt,
-        open_time -> BigInt,
+        open_time -> Moment,
         open -> Double,
         high -> Double,
         low -> Double,
@@ -64,16 +79,19 @@ diesel::table! {
         flags -> SmallInt,
         revision -> Integer,
         sequence -> BigInt,
-        observed_at -> BigInt,
-        first_written_at -> BigInt,
-        updated_at -> BigInt,
+        observed_at -> Moment,
+        first_written_at -> Moment,
+        updated_at -> Moment,
     }
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::moment::Moment;
+
     candle_revisions (series_id, open_time, revision) {
         series_id -> BigInt,
-        open_time -> BigInt,
+        open_time -> Moment,
         revision -> Integer,
         open -> Double,
         high -> Double,
@@ -87,17 +105,20 @@ diesel::table! {
         rule -> SmallInt,
         flags -> SmallInt,
         sequence -> BigInt,
-        observed_at -> BigInt,
-        first_written_at -> BigInt,
-        updated_at -> BigInt,
-        replaced_at -> BigInt,
+        observed_at -> Moment,
+        first_written_at -> Moment,
+        updated_at -> Moment,
+        replaced_at -> Moment,
     }
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::moment::Moment;
+
     forming_candles (series_id) {
         series_id -> BigInt,
-        open_time -> BigInt,
+        open_time -> Moment,
         open -> Double,
         high -> Double,
         low -> Double,
@@ -106,17 +127,20 @@ diesel::table! {
         quote_volume -> Nullable<Double>,
         trades -> Nullable<BigInt>,
         vwap -> Nullable<Double>,
-        updated_at -> BigInt,
+        updated_at -> Moment,
     }
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::moment::Moment;
+
     trades (symbol_id, trade_id, venue_id) {
         symbol_id -> BigInt,
         trade_id -> BigInt,
         venue_id -> Text,
         last_trade_id -> BigInt,
-        time -> BigInt,
+        time -> Moment,
         price -> Text,
         amount -> Text,
         side -> Nullable<Text>,
@@ -124,20 +148,26 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::moment::Moment;
+
     coverage (series_id, from_time) {
         series_id -> BigInt,
-        from_time -> BigInt,
-        to_time -> BigInt,
+        from_time -> Moment,
+        to_time -> Moment,
         state -> Text,
         verified -> Bool,
         reason -> Nullable<Text>,
         attempts -> BigInt,
-        next_attempt_at -> Nullable<BigInt>,
-        updated_at -> BigInt,
+        next_attempt_at -> Nullable<Moment>,
+        updated_at -> Moment,
     }
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::moment::Moment;
+
     trade_coverage (symbol_id, kind, from_key) {
         symbol_id -> BigInt,
         kind -> Text,
@@ -146,36 +176,45 @@ diesel::table! {
         state -> Text,
         reason -> Nullable<Text>,
         attempts -> BigInt,
-        next_attempt_at -> Nullable<BigInt>,
-        updated_at -> BigInt,
+        next_attempt_at -> Nullable<Moment>,
+        updated_at -> Moment,
     }
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::moment::Moment;
+
     tickers (symbol_id) {
         symbol_id -> BigInt,
-        time -> BigInt,
+        time -> Moment,
         last -> Nullable<Double>,
         bid -> Nullable<Double>,
         ask -> Nullable<Double>,
         volume -> Nullable<Double>,
         quote_volume -> Nullable<Double>,
-        updated_at -> BigInt,
+        updated_at -> Moment,
     }
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::moment::Moment;
+
     commands (id) {
         id -> Text,
         kind -> Text,
         body -> Text,
         asked_by -> Text,
-        asked_at -> BigInt,
+        asked_at -> Moment,
         outcome -> Text,
     }
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::moment::Moment;
+
     process_status (component) {
         component -> Text,
         exchange -> Nullable<Text>,
@@ -184,13 +223,13 @@ diesel::table! {
         mode -> Nullable<Text>,
         phase -> Text,
         message -> Text,
-        last_candle -> Nullable<BigInt>,
+        last_candle -> Nullable<Moment>,
         lag_ms -> Nullable<BigInt>,
         restarts -> BigInt,
         coverage_percent -> Nullable<Double>,
-        created_at -> BigInt,
-        updated_at -> BigInt,
-        heartbeat -> BigInt,
+        created_at -> Moment,
+        updated_at -> Moment,
+        heartbeat -> Moment,
     }
 }
 
@@ -198,4 +237,4 @@ diesel::joinable!(symbols -> exchanges (exchange_id));
 diesel::joinable!(series -> symbols (symbol_id));
 diesel::joinable!(forming_candles -> series (series_id));
 diesel::joinable!(tickers -> symbols (symbol_id));
-diesel::allow_tables_to_appear_in_same_query!(exchanges, symbols, series, forming_candles, tickers);
+diesel::allow_tables_to_appear_in_same_query!(exchanges, symbols, series, candles, forming_candles, tickers);

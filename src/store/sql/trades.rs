@@ -1,32 +1,24 @@
 //! Trades and their ledger: by id range where the venue's ids are dense, else by time.
 
 use diesel::prelude::*;
-use diesel::sqlite::SqliteConnection;
 
-use super::super::{TradeCoverage, TradesChange};
-use super::error::Fault;
-use super::records::{TradeRecord, instant, micros};
-use super::schema::{symbols, trade_coverage, trades};
+use super::{Connection, dialect};
 use crate::market::{Span, Trade};
-
-/// Far below SQLite's 32,766 values per statement, and no slower than larger ones.
-const ROWS_PER_STATEMENT: usize = 500;
+use crate::store::fault::Fault;
+use crate::store::tables::moment::{Micros, instant, micros};
+use crate::store::tables::records::TradeRecord;
+use crate::store::tables::{symbols, trade_coverage, trades};
+use crate::store::{TradeCoverage, TradesChange};
 
 /// Writes the trades that are not known yet, and what they prove.
-pub(super) fn write(connection: &mut SqliteConnection, change: &TradesChange, now: i64) -> Result<(), Fault> {
+pub fn write(connection: &mut Connection, change: &TradesChange, now: Micros) -> Result<(), Fault> {
     let symbol = change.symbol.0;
     let known = symbols::table.find(symbol).select(symbols::id).first::<i64>(connection).optional()?;
     if known.is_none() {
         return Err(Fault::refused(format!("symbol {symbol} is not in the database")));
     }
     let records = change.trades.iter().map(|trade| TradeRecord::new(symbol, trade)).collect::<Result<Vec<_>, _>>()?;
-    for chunk in records.chunks(ROWS_PER_STATEMENT) {
-        diesel::insert_into(trades::table)
-            .values(chunk)
-            .on_conflict((trades::symbol_id, trades::trade_id, trades::venue_id))
-            .do_nothing()
-            .execute(connection)?;
-    }
+    dialect::insert_trades(connection, &records)?;
     for &(first, last) in &change.complete_ids {
         let range = i64::try_from(first).ok().zip(last.checked_add(1).and_then(|end| i64::try_from(end).ok()));
         let Some((from, to)) = range.filter(|(from, to)| from < to) else {
@@ -35,7 +27,7 @@ pub(super) fn write(connection: &mut SqliteConnection, change: &TradesChange, no
         cover(connection, symbol, ID, from, to, now)?;
     }
     for span in change.complete_spans.iter().filter(|span| !span.is_empty()) {
-        cover(connection, symbol, TIME, micros(span.from), micros(span.to), now)?;
+        cover(connection, symbol, TIME, micros(span.from).0, micros(span.to).0, now)?;
     }
     for (span, reason) in change.unavailable.iter().filter(|(span, _)| !span.is_empty()) {
         rule_out(connection, symbol, *span, reason, now)?;
@@ -49,14 +41,7 @@ const COMPLETE: &str = "complete";
 const UNAVAILABLE: &str = "unavailable";
 
 /// Adds `[from, to)` to what is complete, merging what it overlaps or touches.
-fn cover(
-    connection: &mut SqliteConnection,
-    symbol: i64,
-    kind: &str,
-    from: i64,
-    to: i64,
-    now: i64,
-) -> Result<(), Fault> {
+fn cover(connection: &mut Connection, symbol: i64, kind: &str, from: i64, to: i64, now: Micros) -> Result<(), Fault> {
     let met = trade_coverage::table
         .filter(trade_coverage::symbol_id.eq(symbol))
         .filter(trade_coverage::kind.eq(kind))
@@ -95,12 +80,7 @@ fn cover(
 }
 
 /// The stretches called unavailable that overlap `[from, to)`.
-fn unavailable(
-    connection: &mut SqliteConnection,
-    symbol: i64,
-    from: i64,
-    to: i64,
-) -> Result<Vec<(i64, i64, String)>, Fault> {
+fn unavailable(connection: &mut Connection, symbol: i64, from: i64, to: i64) -> Result<Vec<(i64, i64, String)>, Fault> {
     let rows: Vec<(i64, i64, Option<String>)> = trade_coverage::table
         .filter(trade_coverage::symbol_id.eq(symbol))
         .filter(trade_coverage::kind.eq(TIME))
@@ -114,8 +94,8 @@ fn unavailable(
 }
 
 /// States that a stretch of time is unavailable, where nothing else is known of it.
-fn rule_out(connection: &mut SqliteConnection, symbol: i64, span: Span, reason: &str, now: i64) -> Result<(), Fault> {
-    let (from, to) = (micros(span.from), micros(span.to));
+fn rule_out(connection: &mut Connection, symbol: i64, span: Span, reason: &str, now: Micros) -> Result<(), Fault> {
+    let (from, to) = (micros(span.from).0, micros(span.to).0);
     let known: Vec<(i64, i64)> = trade_coverage::table
         .filter(trade_coverage::symbol_id.eq(symbol))
         .filter(trade_coverage::kind.eq(TIME))
@@ -133,12 +113,12 @@ fn rule_out(connection: &mut SqliteConnection, symbol: i64, span: Span, reason: 
 }
 
 fn insert_unavailable(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     symbol: i64,
     from: i64,
     to: i64,
     reason: &str,
-    now: i64,
+    now: Micros,
 ) -> Result<(), Fault> {
     if from < to {
         diesel::insert_into(trade_coverage::table)
@@ -157,8 +137,8 @@ fn insert_unavailable(
 }
 
 /// A page of trades inside `span`, in order of time and id, those after `after`.
-pub(super) fn read_page(
-    connection: &mut SqliteConnection,
+pub fn read_page(
+    connection: &mut Connection,
     symbol: i64,
     span: Span,
     after: Option<&Trade>,
@@ -189,12 +169,7 @@ pub(super) fn read_page(
 }
 
 /// The trade inside `span` that has `newer` others after it.
-pub(super) fn from_end(
-    connection: &mut SqliteConnection,
-    symbol: i64,
-    span: Span,
-    newer: u64,
-) -> Result<Option<Trade>, Fault> {
+pub fn from_end(connection: &mut Connection, symbol: i64, span: Span, newer: u64) -> Result<Option<Trade>, Fault> {
     let record: Option<TradeRecord> = trades::table
         .filter(trades::symbol_id.eq(symbol))
         .filter(trades::time.ge(micros(span.from)))
@@ -209,7 +184,7 @@ pub(super) fn from_end(
 }
 
 /// The trade that a numeric id belongs to.
-pub(super) fn find(connection: &mut SqliteConnection, symbol: i64, id: u64) -> Result<Option<Trade>, Fault> {
+pub fn find(connection: &mut Connection, symbol: i64, id: u64) -> Result<Option<Trade>, Fault> {
     let Ok(id) = i64::try_from(id) else { return Ok(None) };
     let record: Option<TradeRecord> = trades::table
         .filter(trades::symbol_id.eq(symbol))
@@ -226,7 +201,7 @@ pub(super) fn find(connection: &mut SqliteConnection, symbol: i64, id: u64) -> R
 }
 
 /// Trades of a symbol inside `span`, in order of time and id.
-pub(super) fn read(connection: &mut SqliteConnection, symbol: i64, span: Span) -> Result<Vec<Trade>, Fault> {
+pub fn read(connection: &mut Connection, symbol: i64, span: Span) -> Result<Vec<Trade>, Fault> {
     let records: Vec<TradeRecord> = trades::table
         .filter(trades::symbol_id.eq(symbol))
         .filter(trades::time.ge(micros(span.from)))
@@ -238,7 +213,7 @@ pub(super) fn read(connection: &mut SqliteConnection, symbol: i64, span: Span) -
 }
 
 /// What is complete of a symbol's trades.
-pub(super) fn read_coverage(connection: &mut SqliteConnection, symbol: i64) -> Result<TradeCoverage, Fault> {
+pub fn read_coverage(connection: &mut Connection, symbol: i64) -> Result<TradeCoverage, Fault> {
     const TABLE: &str = "trade_coverage";
     let rows: Vec<(String, i64, i64)> = trade_coverage::table
         .filter(trade_coverage::symbol_id.eq(symbol))
@@ -251,11 +226,11 @@ pub(super) fn read_coverage(connection: &mut SqliteConnection, symbol: i64) -> R
         if kind == ID {
             coverage.ids.push((from.max(0) as u64, (to - 1).max(0) as u64));
         } else {
-            coverage.spans.insert(Span::new(instant(from, TABLE)?, instant(to, TABLE)?));
+            coverage.spans.insert(Span::new(instant(Micros(from), TABLE)?, instant(Micros(to), TABLE)?));
         }
     }
     for (from, to, reason) in unavailable(connection, symbol, i64::MIN, i64::MAX)? {
-        coverage.unavailable.push((Span::new(instant(from, TABLE)?, instant(to, TABLE)?), reason));
+        coverage.unavailable.push((Span::new(instant(Micros(from), TABLE)?, instant(Micros(to), TABLE)?), reason));
     }
     Ok(coverage)
 }

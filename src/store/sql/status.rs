@@ -1,15 +1,15 @@
 //! What operators see and what was asked: the tables `process_status` and `commands`.
 
 use diesel::prelude::*;
-use diesel::sqlite::SqliteConnection;
 
-use super::super::{CommandRow, StatusRow, StoreError};
-use super::error::Fault;
-use super::records::{instant, micros, optional_instant};
-use super::schema::{commands, process_status};
+use super::Connection;
+use crate::store::fault::Fault;
+use crate::store::tables::moment::{Micros, instant, micros, optional_instant};
+use crate::store::tables::{commands, process_status};
+use crate::store::{CommandRow, StatusRow, StoreError};
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = process_status, treat_none_as_default_value = false)]
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = process_status, treat_none_as_default_value = false, treat_none_as_null = true)]
 struct StatusRecord {
     component: String,
     exchange: Option<String>,
@@ -18,13 +18,13 @@ struct StatusRecord {
     mode: Option<String>,
     phase: String,
     message: String,
-    last_candle: Option<i64>,
+    last_candle: Option<Micros>,
     lag_ms: Option<i64>,
     restarts: i64,
     coverage_percent: Option<f64>,
-    created_at: i64,
-    updated_at: i64,
-    heartbeat: i64,
+    created_at: Micros,
+    updated_at: Micros,
+    heartbeat: Micros,
 }
 
 impl StatusRecord {
@@ -68,27 +68,33 @@ impl StatusRecord {
     }
 }
 
-pub(super) fn put_statuses(connection: &mut SqliteConnection, rows: &[StatusRow]) -> Result<(), Fault> {
+pub fn put_statuses(connection: &mut Connection, rows: &[StatusRow]) -> Result<(), Fault> {
     for row in rows {
-        diesel::replace_into(process_status::table).values(StatusRecord::new(row)).execute(connection)?;
+        let record = StatusRecord::new(row);
+        diesel::insert_into(process_status::table)
+            .values(&record)
+            .on_conflict(process_status::component)
+            .do_update()
+            .set(&record)
+            .execute(connection)?;
     }
     Ok(())
 }
 
-pub(super) fn remove_statuses(connection: &mut SqliteConnection, components: &[String]) -> Result<(), Fault> {
+pub fn remove_statuses(connection: &mut Connection, components: &[String]) -> Result<(), Fault> {
     for component in components {
         diesel::delete(process_status::table.find(component)).execute(connection)?;
     }
     Ok(())
 }
 
-pub(super) fn statuses(connection: &mut SqliteConnection) -> Result<Vec<StatusRow>, Fault> {
+pub fn statuses(connection: &mut Connection) -> Result<Vec<StatusRow>, Fault> {
     let records =
         process_status::table.order(process_status::component).select(StatusRecord::as_select()).load(connection)?;
     records.into_iter().map(|record| Ok(record.into_row()?)).collect()
 }
 
-pub(super) fn record_command(connection: &mut SqliteConnection, row: &CommandRow) -> Result<bool, Fault> {
+pub fn record_command(connection: &mut Connection, row: &CommandRow) -> Result<bool, Fault> {
     let inserted = diesel::insert_into(commands::table)
         .values((
             commands::id.eq(&row.id),

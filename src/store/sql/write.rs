@@ -1,0 +1,88 @@
+//! The transaction: candles, the ledger they prove, the trades behind them and tickers, all or nothing.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::candles::{CandleBatch, KEYS_AT_ONCE, SeriesHead};
+use super::ledger::LedgerBatch;
+use super::settings::candle_source_of;
+use super::{Connection, dialect, tickers, trades};
+use crate::store::fault::Fault;
+use crate::store::tables::moment::{Micros, micros};
+use crate::store::tables::records::CoverageRecord;
+use crate::store::tables::{coverage, forming_candles, series, symbols};
+use crate::store::{LedgerEntry, SeriesOutcome, WriteBatch};
+
+/// Writes the batch; to be called inside a transaction. Outcomes are in the order of `batch.series`.
+pub fn write(connection: &mut Connection, batch: &WriteBatch, now: Micros) -> Result<Vec<SeriesOutcome>, Fault> {
+    let ids = sorted(batch.series.iter().map(|change| change.series.0));
+    dialect::lock_ledgers(connection, &ids, &sorted(batch.trades.iter().map(|change| change.symbol.0)))?;
+    let mut heads = read_heads(connection, &ids)?;
+    let mut candles = CandleBatch::for_changes(connection, &batch.series)?;
+    let mut ledgers = LedgerBatch::for_changes(connection, &batch.series)?;
+    let mut outcomes = Vec::with_capacity(batch.series.len());
+    for change in &batch.series {
+        let id = change.series.0;
+        let head = heads.get_mut(&id).ok_or_else(|| Fault::refused(format!("series {id} is not in the database")))?;
+        let before = (head.observed_until, head.last_sequence);
+
+        outcomes.push(candles.add(connection, head, &change.candles, now)?);
+        let newest_final = change.candles.iter().map(|new| micros(new.candle.open_time)).max();
+        candles.add_forming(connection, head, newest_final, change.forming.as_ref(), now)?;
+        ledgers.add(connection, change, now)?;
+
+        let observed = change.extent.filter(|(span, _)| !span.is_empty()).map(|(span, _)| micros(span.to));
+        head.observed_until = head.observed_until.max(observed);
+        head.is_changed |= (head.observed_until, head.last_sequence) != before;
+    }
+    candles.flush(connection)?;
+    ledgers.flush(connection)?;
+    let changed: Vec<&SeriesHead> = heads.values().filter(|head| head.is_changed).collect();
+    dialect::update_heads(connection, &changed)?;
+    for change in &batch.trades {
+        trades::write(connection, change, now)?;
+    }
+    tickers::write(connection, &batch.tickers, now)?;
+    Ok(outcomes)
+}
+
+fn sorted(ids: impl Iterator<Item = i64>) -> Vec<i64> {
+    let mut ids: Vec<i64> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+fn read_heads(connection: &mut Connection, ids: &[i64]) -> Result<HashMap<i64, SeriesHead>, Fault> {
+    let mut heads = HashMap::with_capacity(ids.len());
+    for ids in ids.chunks(KEYS_AT_ONCE) {
+        let rows = series::table
+            .inner_join(symbols::table)
+            .left_join(forming_candles::table)
+            .filter(series::id.eq_any(ids))
+            .select((
+                series::id,
+                series::observed_until,
+                series::last_sequence,
+                symbols::candle_source,
+                forming_candles::open_time.nullable(),
+            ))
+            .load::<(i64, Option<Micros>, i64, String, Option<Micros>)>(connection)?;
+        heads.extend(rows.into_iter().map(|(id, observed_until, last_sequence, source, forming)| {
+            let candle_source = candle_source_of(&source);
+            (id, SeriesHead { id, observed_until, last_sequence, candle_source, forming, is_changed: false })
+        }));
+    }
+    Ok(heads)
+}
+
+/// The ledger of a series, oldest first.
+pub fn read_ledger(connection: &mut Connection, series: i64) -> Result<Vec<LedgerEntry>, Fault> {
+    let records: Vec<CoverageRecord> = coverage::table
+        .filter(coverage::series_id.eq(series))
+        .order(coverage::from_time)
+        .select(CoverageRecord::as_select())
+        .load(connection)?;
+    records.iter().map(|record| Ok(record.to_entry()?)).collect()
+}

@@ -1,0 +1,130 @@
+//! What only SQLite says this way: statements in bulk. Locks are not needed: a transaction that
+//! writes has the database for itself from its first statement on (`BEGIN IMMEDIATE`).
+
+use diesel::prelude::*;
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+
+use super::super::fault::Fault;
+use super::super::tables::moment::Micros;
+use super::super::tables::records::{CandleRecord, CoverageRecord, FormingRecord, RevisionRecord, TradeRecord};
+use super::super::tables::{candle_revisions, candles, coverage, forming_candles, series, trades};
+use super::Connection;
+use super::sql::candles::SeriesHead;
+
+/// The schema, step by step.
+pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// Names of the tables that are in the way of ours: a file has one owner.
+pub const TABLES: &str = "SELECT name AS text FROM sqlite_schema WHERE type = 'table'";
+
+/// Writes rows in statements of fixed sizes, so that each is prepared once and then only bound.
+/// 128 rows of the widest table stay far below SQLite's 32,766 bound values.
+macro_rules! write_rows {
+    ($connection:expr, $rows:expr, $statement:expr) => {{
+        let mut rest: &[_] = $rows;
+        while !rest.is_empty() {
+            rest = write_rows!(@step $connection, rest, $statement, 128, 16, 4, 1);
+        }
+    }};
+    (@step $connection:expr, $rows:expr, $statement:expr, $size:literal $(, $smaller:literal)*) => {
+        match $rows.split_first_chunk::<$size>() {
+            Some((chunk, rest)) => {
+                $statement.values(chunk).execute($connection)?;
+                rest
+            }
+            None => write_rows!(@step $connection, $rows, $statement $(, $smaller)*),
+        }
+    };
+    (@step $connection:expr, $rows:expr, $statement:expr) => { $rows };
+}
+
+pub fn insert_candles(connection: &mut Connection, rows: &[CandleRecord]) -> Result<(), Fault> {
+    write_rows!(connection, rows, diesel::insert_into(candles::table));
+    Ok(())
+}
+
+pub fn replace_candles(connection: &mut Connection, rows: &[CandleRecord]) -> Result<(), Fault> {
+    write_rows!(connection, rows, diesel::replace_into(candles::table));
+    Ok(())
+}
+
+pub fn insert_revisions(connection: &mut Connection, rows: &[RevisionRecord]) -> Result<(), Fault> {
+    write_rows!(connection, rows, diesel::insert_into(candle_revisions::table));
+    Ok(())
+}
+
+pub fn replace_forming(connection: &mut Connection, rows: &[FormingRecord]) -> Result<(), Fault> {
+    write_rows!(connection, rows, diesel::replace_into(forming_candles::table));
+    Ok(())
+}
+
+/// Far below SQLite's 32,766 values per statement, and no slower than larger ones.
+const TRADES_PER_STATEMENT: usize = 500;
+
+/// Known ids are left alone.
+pub fn insert_trades(connection: &mut Connection, rows: &[TradeRecord]) -> Result<(), Fault> {
+    for chunk in rows.chunks(TRADES_PER_STATEMENT) {
+        diesel::insert_into(trades::table)
+            .values(chunk)
+            .on_conflict((trades::symbol_id, trades::trade_id, trades::venue_id))
+            .do_nothing()
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+/// The entries of a series' ledger that overlap or touch `[from, to]`, by series and oldest first.
+pub fn read_ledgers(
+    connection: &mut Connection,
+    windows: &[(i64, Micros, Micros)],
+) -> Result<Vec<CoverageRecord>, Fault> {
+    let mut records = Vec::with_capacity(windows.len());
+    for &(series, from, to) in windows {
+        let touching: Vec<CoverageRecord> = coverage::table
+            .filter(coverage::series_id.eq(series))
+            .filter(coverage::from_time.le(to))
+            .filter(coverage::to_time.ge(from))
+            .order(coverage::from_time)
+            .select(CoverageRecord::as_select())
+            .load(connection)?;
+        records.extend(touching);
+    }
+    Ok(records)
+}
+
+/// Deletes entries by series and begin, then replaces or adds others.
+pub fn write_ledgers(
+    connection: &mut Connection,
+    deleted: &[(i64, Micros)],
+    written: &[CoverageRecord],
+) -> Result<(), Fault> {
+    for &key in deleted {
+        diesel::delete(coverage::table.find(key)).execute(connection)?;
+    }
+    for record in written {
+        diesel::replace_into(coverage::table).values(record).execute(connection)?;
+    }
+    Ok(())
+}
+
+pub fn update_heads(connection: &mut Connection, heads: &[&SeriesHead]) -> Result<(), Fault> {
+    for head in heads {
+        diesel::update(series::table.find(head.id))
+            .set((series::observed_until.eq(head.observed_until), series::last_sequence.eq(head.last_sequence)))
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+pub fn lock_settings(_: &mut Connection) -> Result<(), Fault> {
+    Ok(())
+}
+
+pub fn lock_ledgers(_: &mut Connection, _series: &[i64], _symbols: &[i64]) -> Result<(), Fault> {
+    Ok(())
+}
+
+/// One program at a time brings the schema up to date.
+pub fn lock_schema(_: &mut Connection) -> Result<(), Fault> {
+    Ok(())
+}

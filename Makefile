@@ -7,7 +7,7 @@ HOURS ?= 24
 KILLS ?= 40
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test soak verify format lint doc deny fix bench
+.PHONY: help demo run test servers soak verify format lint doc deny fix bench
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,8 +18,11 @@ demo: ## Simulated exchanges, a collector and a live view; ARGS="--speed 120" ch
 run: ## The daemon on candlewick.db; ARGS="--config FILE" changes it.
 	$(CARGO) run --release -- run $(ARGS)
 
-test: ## All tests; no network is needed.
+test: servers ## All tests; no network is needed once the servers they start are installed.
 	$(CARGO) test
+
+servers: ## Install what tests start for themselves (PostgreSQL), or say how.
+	@sh tests/servers.sh
 
 soak: ## Faults and crashes for long, in release; SCHEDULES=200 or SECONDS=600, HOURS=24, KILLS=40 are the amounts.
 	CANDLEWICK_SCHEDULES=$(SCHEDULES) CANDLEWICK_SECONDS=$(SECONDS) CANDLEWICK_HOURS=$(HOURS) \

@@ -15,6 +15,7 @@ use toml::{Table, Value};
 
 use crate::exchange::registry;
 pub use crate::store::ExchangeMode;
+use crate::store::{self, StoreError};
 use crate::supervise::policy::{ReprobePolicy, RestartPolicy};
 use crate::telemetry::Logging;
 use crate::transport::net::NetOptions;
@@ -26,7 +27,7 @@ use section::{Section, Setting, expected, nearest, word};
 /// How the collector runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Where candles are kept: `sqlite://path`.
+    /// Where candles are kept: `sqlite://path` or `postgres://user@host/database`.
     pub database: String,
     /// How exchanges are reached.
     pub transport: NetOptions,
@@ -184,7 +185,12 @@ impl Config {
     }
 
     fn read(&mut self, section: &mut Section<'_>, ids: &[&str]) {
-        read_url(section, "database", &["sqlite://"], &mut self.database);
+        read_url(section, "database", &["sqlite://", "postgres://", "postgresql://"], &mut self.database);
+        if let Err(StoreError::Url { message, .. }) = store::check_url(&self.database)
+            && self.database.starts_with("postgres")
+        {
+            section.fault("database", message);
+        }
         section.section("transport", |section| read_transport(section, &mut self.transport));
         section.named("exchanges", |id, value, faults| {
             let path = section::join("exchanges", id);

@@ -25,8 +25,8 @@ const USUAL_FILES: [&str; 2] = ["candlewick.toml", "config/candlewick.toml"];
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct DatabaseArgs {
-    /// Database, such as sqlite://candlewick.db [env: CANDLEWICK_DATABASE] [default: that of the
-    /// configuration, else sqlite://candlewick.db].
+    /// Database, such as sqlite://candlewick.db or postgres://USER@HOST/DATABASE [env:
+    /// CANDLEWICK_DATABASE] [default: that of the configuration, else sqlite://candlewick.db].
     #[arg(long, global = true, value_name = "URL")]
     database: Option<String>,
     /// Configuration file [default: candlewick.toml or config/candlewick.toml, where there is one].

@@ -1,5 +1,5 @@
-//! `candlewick demo`: simulated exchanges, a collector and a SQLite database in one process, and a
-//! view of what it does. No network, no set-up.
+//! `candlewick demo`: simulated exchanges, a collector and a database (SQLite, unless another one is named) in one
+//! process, and a view of what it does. No network, no set-up.
 //!
 //! The simulated time begins inside a New York session on a Friday, so that shares trade too.
 
@@ -41,6 +41,8 @@ const HISTORY_OF_TRADES: TimeDelta = TimeDelta::hours(2);
 const SYMBOLS_PER_EXCHANGE: usize = 4;
 /// Exchanges shown without `--all`.
 const EXCHANGES_SHOWN: usize = 3;
+/// What the hint at the end shows of the database.
+const NEWEST: &str = "SELECT * FROM ohlcv_data ORDER BY timestamp DESC LIMIT 10";
 /// How often the view is fed.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -141,7 +143,7 @@ async fn show(plan: Plan, stop: StopRequest, notices: Notices, is_terminal: bool
 async fn add_symbols(handle: &CollectorHandle, plan: &Plan) -> Result<(), Failure> {
     if !handle.store().symbols().await?.is_empty() {
         return Err(Failure::Failed(anyhow!(
-            "{} holds data already, and simulated candles must not get among them; name a new file",
+            "{} holds data already, and simulated candles must not get among them; name a new database",
             handle.store().url()
         )));
     }
@@ -200,7 +202,7 @@ async fn watch(
     notices: Notices,
     is_terminal: bool,
 ) -> Result<(), Failure> {
-    let mut watcher = Watcher::new(&plan.database, notices.clone());
+    let mut watcher = Watcher::new(handle.store().url(), notices.clone());
     let mut view = if is_terminal {
         View::Screen(Screen::open(stop.clone(), notices).context("the terminal cannot be used")?)
     } else {
@@ -250,7 +252,9 @@ async fn summarise(handle: &CollectorHandle) -> Result<(), Failure> {
         writeln!(out, "\nlook at it with")?;
         writeln!(out, "  candlewick candles {} {} -t {} --database {url}", row.exchange, row.symbol, TIMEFRAMES[0])?;
         if let Some(path) = url.strip_prefix("sqlite://") {
-            writeln!(out, "  sqlite3 {path} \"SELECT * FROM ohlcv_data ORDER BY timestamp DESC LIMIT 10\"")?;
+            writeln!(out, "  sqlite3 {path} \"{NEWEST}\"")?;
+        } else {
+            writeln!(out, "  psql \"{url}\" -c \"{NEWEST}\"")?;
         }
     }
     Ok(out.flush()?)

@@ -130,7 +130,7 @@ fn all_faults_are_reported_at_once_with_their_paths() {
     assert_eq!(
         faults(text),
         [
-            "database: expected an address that begins with sqlite://",
+            "database: expected an address that begins with sqlite:// or postgres:// or postgresql://",
             "transport.connect_timeout: expected a duration such as \"10s\", \"5m\" or \"1h30m\", is 10",
             "transport.read_timeout: must be longer than 0s",
             "transport.max_body_bytes: expected a whole number, is -1",

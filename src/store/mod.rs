@@ -10,6 +10,8 @@
 pub mod conformance;
 mod fault;
 pub mod inventory;
+mod opening;
+pub mod postgres;
 pub mod precedence;
 pub mod reader;
 pub mod rows;
@@ -18,15 +20,16 @@ mod tables;
 pub mod trade_gaps;
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::clock::Clock;
 use crate::market::{Candle, FinalCandle, Span, SpanSet, Symbol, Ticker, Timeframe, Trade};
 
 pub use crate::market::ledger::{Coverage, LedgerChange, LedgerEntry};
+
+use opening::url_fault;
+pub use opening::{Access, Migrated, check_url, migrate, open, open_with_clock};
 
 pub use rows::{
     AnchorsRow, CandleSource, CommandRow, ExchangeMode, ExchangeRow, NewSymbol, SeriesRow, StatusRow, StoredCandle,
@@ -179,7 +182,9 @@ pub struct Holding {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The URL names no backend or cannot be read.
-    #[error("bad database URL {url:?}: {message}; write sqlite://PATH (sqlite://candlewick.db)")]
+    #[error(
+        "bad database URL {url:?}: {message}; write sqlite://PATH (sqlite://candlewick.db) or postgres://USER@HOST/DATABASE"
+    )]
     Url {
         /// The URL, credentials removed.
         url: String,
@@ -201,7 +206,7 @@ pub enum StoreError {
     #[error("no space left for the database; free some and nothing is lost ({0})")]
     Full(String),
     /// The database or its folder cannot be written.
-    #[error("the database is read-only; check its permissions and those of its folder ({0})")]
+    #[error("the database cannot be written; check the permissions ({0})")]
     ReadOnly(String),
     /// Another collector is running on this database.
     #[error("another collector holds this database ({holder}); stop it first, or use another --database")]
@@ -247,59 +252,6 @@ impl StoreError {
             StoreError::Unavailable { .. } | StoreError::Locked(_) | StoreError::Full(_) | StoreError::ReadOnly(_)
         )
     }
-}
-
-/// What a program wants of a database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// To use it, creating it when absent and bringing its schema up to date.
-    Create,
-    /// To change what is there already; an older schema is an error.
-    ReadWrite,
-    /// To look only; an older schema is an error.
-    ReadOnly,
-}
-
-/// Opens the database a URL names: `sqlite://PATH`, `sqlite://:memory:`, or a path that ends in `.db`.
-///
-/// # Errors
-/// [`StoreError::Url`] for a scheme this version does not know; those of [`sqlite::SqliteStore::open`].
-pub async fn open(url: &str, access: Access) -> Result<Arc<dyn Store>, StoreError> {
-    open_with_clock(url, access, Clock::system()).await
-}
-
-/// [`open`] with a clock of the caller's: it stamps `first_written_at` and `updated_at`.
-///
-/// # Errors
-/// Those of [`open`].
-pub async fn open_with_clock(url: &str, access: Access, clock: Clock) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(open_backend(url, access, clock).await?))
-}
-
-async fn open_backend(url: &str, access: Access, clock: Clock) -> Result<sqlite::SqliteStore, StoreError> {
-    match url.split_once("://").map(|(scheme, _)| scheme) {
-        None | Some("sqlite") => sqlite::SqliteStore::open(url, access, clock).await,
-        Some("postgres" | "postgresql") => Err(sqlite::url_fault(url, "PostgreSQL is not supported in this version")),
-        Some(_) => Err(sqlite::url_fault(url, "unknown scheme")),
-    }
-}
-
-/// What [`migrate`] found and did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Migrated {
-    /// The schema's version now.
-    pub version: String,
-    /// Versions applied, oldest first; empty when it was up to date.
-    pub applied: Vec<String>,
-}
-
-/// Creates the database where it is absent and brings its schema up to date.
-///
-/// # Errors
-/// Those of [`open`].
-pub async fn migrate(url: &str) -> Result<Migrated, StoreError> {
-    let store = open_backend(url, Access::Create, Clock::system()).await?;
-    Ok(Migrated { version: store.schema_version()?, applied: store.applied_migrations().to_vec() })
 }
 
 /// Held while a collector (or a command that writes data) works on a database; released on drop.

@@ -259,7 +259,8 @@ fn databases_that_cannot_be_used_are_told_apart() {
     assert_eq!(scheme.code, 2);
     assert_eq!(
         scheme.stderr,
-        "error: bad database URL \"mysql://host/candles\": unknown scheme; write sqlite://PATH (sqlite://candlewick.db)\n"
+        "error: bad database URL \"mysql://host/candles\": unknown scheme; write sqlite://PATH (sqlite://candlewick.db) \
+         or postgres://USER@HOST/DATABASE\n"
     );
 }
 

@@ -140,6 +140,7 @@ pass_on! {
     open_series(symbol: SymbolId, timeframe: Timeframe) -> SeriesRow;
     series_of(symbol: SymbolId) -> Vec<SeriesRow>;
     ledger(series: SeriesId) -> Vec<LedgerEntry>;
+    holdings(symbols: &[SymbolId]) -> Vec<Holding>;
     candles(series: SeriesId, query: CandleQuery) -> Vec<StoredCandle>;
     forming(series: SeriesId) -> Option<Candle>;
     revisions(series: SeriesId, span: Span) -> Vec<StoredCandle>;

@@ -5,8 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use diesel::Connection;
-use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager, TransactionManagerStatus};
-use diesel::result::Error;
+use diesel::connection::SimpleConnection;
 use diesel::sqlite::SqliteConnection;
 use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
 use tokio::sync::Mutex;
@@ -70,31 +69,6 @@ impl Lane {
             },
             Err(_) => Err(work),
         }
-    }
-}
-
-/// Runs work in one `BEGIN IMMEDIATE` transaction: everything or nothing. What stopped it is
-/// returned as it was born, whatever the rollback says (SQLite itself rolls back when the disk is full).
-pub(super) fn transaction<T>(
-    connection: &mut SqliteConnection,
-    work: impl FnOnce(&mut SqliteConnection) -> Result<T, Fault>,
-) -> Result<T, Fault> {
-    // Left open only by a panic in an earlier piece of work.
-    if let TransactionManagerStatus::Valid(status) = AnsiTransactionManager::transaction_manager_status_mut(connection)
-        && status.transaction_depth().is_some()
-    {
-        AnsiTransactionManager::rollback_transaction(connection)?;
-    }
-    let mut fault = None;
-    let result = connection.immediate_transaction::<T, Error, _>(|connection| {
-        work(connection).map_err(|error| {
-            fault = Some(error);
-            Error::RollbackTransaction
-        })
-    });
-    match fault {
-        Some(fault) => Err(fault),
-        None => Ok(result?),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What only SQLite says this way: statements in bulk. Locks are not needed: a transaction that
 //! writes has the database for itself from its first statement on (`BEGIN IMMEDIATE`).
 
+use diesel::connection::{AnsiTransactionManager, TransactionManager, TransactionManagerStatus};
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
@@ -16,6 +17,21 @@ pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite"
 
 /// Names of the tables that are in the way of ours: a file has one owner.
 pub const TABLES: &str = "SELECT name AS text FROM sqlite_schema WHERE type = 'table'";
+
+/// A transaction that has the database for itself from its begin (SQLite itself rolls back when the
+/// disk is full).
+pub fn in_transaction<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&mut Connection) -> QueryResult<T>,
+) -> QueryResult<T> {
+    // Left open only by a panic in an earlier piece of work.
+    if let TransactionManagerStatus::Valid(status) = AnsiTransactionManager::transaction_manager_status_mut(connection)
+        && status.transaction_depth().is_some()
+    {
+        AnsiTransactionManager::rollback_transaction(connection)?;
+    }
+    connection.immediate_transaction(work)
+}
 
 /// Writes rows in statements of fixed sizes, so that each is prepared once and then only bound.
 /// 128 rows of the widest table stay far below SQLite's 32,766 bound values.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::{Access, StoreError};
+use super::super::{Access, StoreError, url_fault as fault};
 
 /// Where a database lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,21 +39,6 @@ impl Location {
     }
 }
 
-/// A fault of a URL, without the credentials it may carry.
-pub(in super::super) fn fault(url: &str, message: &str) -> StoreError {
-    StoreError::Url { url: without_credentials(url), message: message.to_owned() }
-}
-
-fn without_credentials(url: &str) -> String {
-    match url.split_once("://") {
-        Some((scheme, rest)) => match rest.rsplit_once('@') {
-            Some((_, host)) => format!("{scheme}://{host}"),
-            None => url.to_owned(),
-        },
-        None => url.to_owned(),
-    }
-}
-
 /// A path inside a URI: the characters that would end it are escaped.
 fn encode(path: &Path) -> String {
     path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
@@ -73,7 +58,8 @@ mod tests {
         assert_eq!(parse("sqlite://:memory:"), Ok(Location::Memory));
         assert_eq!(
             parse("sqlite://"),
-            Err("bad database URL \"sqlite://\": the path is missing; write sqlite://PATH (sqlite://candlewick.db)"
+            Err("bad database URL \"sqlite://\": the path is missing; write sqlite://PATH (sqlite://candlewick.db) \
+                 or postgres://USER@HOST/DATABASE"
                 .to_owned())
         );
     }

@@ -8,8 +8,8 @@ use diesel_migrations::MigrationHarness;
 
 use super::dialect::MIGRATIONS;
 use super::*;
-use crate::market::{FinalCandle, Rule, Source};
-use crate::store::{Coverage, LedgerChange, SeriesChange};
+use crate::market::{Candle, FinalCandle, Rule, Source, Span, Timeframe};
+use crate::store::{CandleQuery, Coverage, LedgerChange, NewSymbol, SeriesChange, SeriesId, Store, WriteBatch};
 
 fn clock() -> Clock {
     Clock::manual("2026-11-20T14:00:00Z".parse().unwrap())

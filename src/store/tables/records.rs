@@ -69,8 +69,8 @@ pub struct OldCandle {
 }
 
 /// A row of `forming_candles`.
-#[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = forming_candles, treat_none_as_default_value = false, treat_none_as_null = true)]
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = forming_candles, treat_none_as_default_value = false)]
 pub struct FormingRecord {
     pub series_id: i64,
     pub open_time: Micros,
@@ -86,8 +86,8 @@ pub struct FormingRecord {
 }
 
 /// A row of `coverage`.
-#[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = coverage, treat_none_as_default_value = false, treat_none_as_null = true)]
+#[derive(Debug, Clone, PartialEq, Queryable, QueryableByName, Selectable, Insertable)]
+#[diesel(table_name = coverage, treat_none_as_default_value = false)]
 pub struct CoverageRecord {
     pub series_id: i64,
     pub from_time: Micros,

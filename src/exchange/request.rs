@@ -85,12 +85,12 @@ impl HttpReply {
     }
 
     /// The error of a status that no dialect reads further: 418 and 403 from an edge are bans,
-    /// 429 is a limit, 5xx and everything unexpected is an outage. `None` for 2xx.
+    /// 429 and 999 are limits, 5xx and everything unexpected is an outage. `None` for 2xx.
     pub fn status_error(&self) -> Option<VenueError> {
         let retry_after = self.retry_after();
         let kind = match self.status {
             200..=299 => return None,
-            418 => ErrorKind::Banned { retry_after },
+            403 | 418 => ErrorKind::Banned { retry_after },
             429 | 999 => ErrorKind::RateLimited { retry_after },
             404 | 400 | 422 => ErrorKind::BadRequest,
             _ => ErrorKind::Unavailable,

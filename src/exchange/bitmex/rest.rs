@@ -78,7 +78,6 @@ fn read<'a, T: Deserialize<'a>>(reply: &'a HttpReply, not_found: ErrorKind) -> R
     let kind = match (reply.status, &failure) {
         (400 | 422, Some(_)) => ErrorKind::BadRequest,
         (401, _) => ErrorKind::BadRequest,
-        (403, _) => ErrorKind::Banned { retry_after: reply.retry_after() },
         (404, Some(_)) => not_found,
         // Whatever answers at the address of an exchange that is gone.
         (400 | 404 | 410 | 422, _) => ErrorKind::Unavailable,

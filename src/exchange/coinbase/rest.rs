@@ -76,8 +76,6 @@ fn read<'a, T: Deserialize<'a>>(reply: &'a HttpReply, not_found: ErrorKind) -> R
         let kind = match (reply.status, &failure) {
             (404, Some(_)) => not_found,
             (401, _) => ErrorKind::BadRequest,
-            // The edge in front of the venue refuses this address.
-            (403, _) => ErrorKind::Banned { retry_after: reply.retry_after() },
             (429, _) => ErrorKind::RateLimited { retry_after: Some(reply.retry_after().unwrap_or(RATE_LIMIT_WAIT)) },
             _ => error.kind,
         };

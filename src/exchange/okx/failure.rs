@@ -11,8 +11,14 @@ use crate::exchange::{ErrorKind, HttpReply, VenueError};
 /// The windows of all limits are two seconds long.
 const RATE_LIMIT_WAIT: Duration = Duration::from_secs(2);
 
-/// The `data` of a reply. The body is read whatever the status: errors come with 200 too.
+/// The `data` of a reply. Statuses that tell a ban, a limit or an outage speak before the body; beside
+/// the others the body's code does, because errors come with 200 too.
 pub fn read<'a, T: Deserialize<'a>>(reply: &'a HttpReply) -> Result<Vec<T>, VenueError> {
+    match (reply.status, reply.status_error()) {
+        (429, Some(error)) => return Err(VenueError { kind: limited(reply.retry_after()), ..error }),
+        (403 | 418 | 500.., Some(error)) => return Err(error),
+        _ => {}
+    }
     let envelope = serde_json::from_slice::<Envelope<'a>>(&reply.body);
     if let Ok(Envelope { code: Some(code), msg, .. }) = &envelope
         && code.0 != "0"
@@ -21,13 +27,7 @@ pub fn read<'a, T: Deserialize<'a>>(reply: &'a HttpReply) -> Result<Vec<T>, Venu
         return Err(VenueError::new(kind_of(code.0, reply.retry_after()), format!("{} {words}", code.0)));
     }
     if let Some(error) = reply.status_error() {
-        let retry_after = reply.retry_after();
-        return Err(match reply.status {
-            // The edge in front of the venue refuses this address.
-            403 => VenueError { kind: ErrorKind::Banned { retry_after }, ..error },
-            429 => VenueError { kind: limited(retry_after), ..error },
-            _ => error,
-        });
+        return Err(error);
     }
     let fault = |error: serde_json::Error| malformed(format!("{error} in: {}", reply.excerpt()));
     let data = envelope.map_err(fault)?.data.ok_or_else(|| malformed(format!("no data in: {}", reply.excerpt())))?;

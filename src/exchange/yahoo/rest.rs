@@ -98,11 +98,12 @@ fn is_json(reply: &HttpReply) -> bool {
     reply.body.iter().find(|byte| !byte.is_ascii_whitespace()).is_none_or(|byte| *byte == b'{')
 }
 
-/// The class of a refusal: by status for throttling, else by the body's code, else by status.
+/// The class of a refusal: by status for bans and throttling, else by the body's code, else by status.
 fn failure(reply: &HttpReply, failure: Option<&Failure>) -> VenueError {
     let code = failure.and_then(|failure| failure.code.as_deref());
     let retry_after = reply.retry_after();
     let kind = match (reply.status, code) {
+        (403 | 418, _) => ErrorKind::Banned { retry_after },
         (429 | 999, _) | (_, Some("Too Many Requests")) => ErrorKind::RateLimited { retry_after },
         (_, Some("Not Found")) => ErrorKind::UnknownSymbol,
         // Intraday ranges that are too old, or wider than one request may be.

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use candlewick::clock::Clock;
 use candlewick::exchange::{Channel, ErrorKind, Instrument, Standing, Subscription, TradeCursor};
-use candlewick::market::{Grid, Span, Timeframe, Trade};
+use candlewick::market::{Grid, Span, Timeframe};
 use candlewick::sim::{Fault, FaultKind, SimConfig, SimRequest, Venue};
 use candlewick::transport::Transport;
 use chrono::{DateTime, TimeDelta, Utc};
-use rust_decimal::Decimal;
-use support::line::{Line, assert_agree, subscription};
+use support::line::{Line, subscription};
 use support::stage::{Stage, in_virtual_time, minutes, seconds};
 
 const BTC: &str = "BTC/USDT:USDT";
@@ -37,94 +36,8 @@ fn running(config: SimConfig) -> Line {
     Line::new("binanceusdm", config, Clock::scaled(epoch(), 1.0))
 }
 
-#[tokio::test]
-async fn walks_through_every_timeframe_give_the_truth_and_pages_end_with_the_running_bucket() {
-    let line = standing(config());
-    for symbol in [BTC, XRP] {
-        let market = line.instrument(symbol).await;
-        assert_eq!(market.rest_id, symbol.replace("/USDT:", ""));
-        for row in line.dialect.capabilities().timeframes {
-            let grid = Grid::utc(row.timeframe);
-            let span = Span::new(grid.bucket_at(epoch() - TimeDelta::days(4)), grid.bucket_at(epoch()));
-            let (found, calls) = line.walk(&market, row.timeframe, span, 1500).await;
-            assert_eq!(u64::from(calls), grid.count(span).div_ceil(1500));
-            let what = format!("{symbol} {}", row.timeframe);
-            if grid.count(span) > 1 {
-                assert_agree(&found, &line.true_candles(symbol, row.timeframe, span), &what);
-            }
-        }
-    }
-    let market = line.instrument(BTC).await;
-    let minute = Grid::utc(Timeframe::M1).bucket_at(epoch());
-    let span = Span::new(minute - TimeDelta::minutes(5), minute + TimeDelta::minutes(10));
-    let opens = line.candles(&market, Timeframe::M1, span).await.unwrap();
-    let opens = opens.iter().map(|candle| (candle.open_time - minute).num_minutes()).collect::<Vec<_>>();
-    assert_eq!(opens, [-5, -4, -3, -2, -1, 0]);
-}
-
-/// Trades that cover the same ids, prices and amounts as the truth, each over a range of ids.
-fn assert_covered(found: &[Trade], truth: &[Trade], what: &str) {
-    let mut rest = truth;
-    for trade in found {
-        let (parts, later) = rest.split_at(trade.count() as usize);
-        let amount: Decimal = parts.iter().map(|part| part.amount).sum();
-        let first = &parts[0];
-        assert_eq!((&trade.id, &trade.last_id), (&first.id, &parts[parts.len() - 1].id), "{what}");
-        assert_eq!((trade.time, trade.price, trade.side), (first.time, first.price, first.side), "{what}");
-        assert_eq!(trade.amount, amount, "{what}");
-        rest = later;
-    }
-    assert_eq!(rest, [], "{what}");
-}
-
-#[tokio::test]
-async fn trades_are_walked_forward_to_the_newest_one_over_hours_without_any() {
-    let line = standing(config());
-    for (symbol, most_calls) in [(BTC, 200), (XRP, 80)] {
-        let market = line.instrument(symbol).await;
-        let from = epoch() - TimeDelta::days(4);
-        let (found, calls) = line.trades_forward(&market, from).await;
-        let truth = line.true_trades(symbol, Span::new(from, epoch() + TimeDelta::seconds(1)));
-        assert_covered(&found, &truth, symbol);
-        // Few trades of a rare market belong to one order.
-        assert!(truth.len() > 1_000 && (symbol == XRP || found.len() < truth.len()), "{}", found.len());
-        assert!(calls < most_calls, "{symbol}: {calls} calls");
-    }
-}
-
 fn both(market: &Instrument) -> [Subscription; 2] {
     [subscription(Channel::Candles(Timeframe::M1), market), subscription(Channel::Trades, market)]
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_stream_closes_every_minute_as_rest_says_it_and_tells_every_trade() {
-    let line = running(config());
-    let (btc, xrp) = (line.instrument(BTC).await, line.instrument(XRP).await);
-    let unknown = Subscription { channel: Channel::Trades, stream_id: "NOUSDT".into() };
-    let mut connection = line.connect(Channel::Trades, &btc).await;
-    let began = line.clock.now();
-    let asked = [both(&btc).to_vec(), both(&xrp).to_vec(), vec![unknown]].concat();
-    connection.subscribe(&asked, 7).await;
-    let heard = connection.hear(epoch() + TimeDelta::minutes(30)).await;
-    // A market that does not exist is acknowledged, and silent.
-    assert_eq!(heard.others, ["on Some(7)"]);
-    let grid = Grid::utc(Timeframe::M1);
-    let span = Span::new(grid.bucket_at(began), grid.bucket_at(line.clock.now()));
-    for market in [&btc, &xrp] {
-        let closed = heard.closed(&market.stream_id, Timeframe::M1);
-        let symbol = market.symbol.as_str();
-        assert_agree(&closed, &line.true_candles(symbol, Timeframe::M1, span), symbol);
-        let truth = line.true_trades(symbol, Span::new(began, line.clock.now()));
-        assert_covered(&heard.trades_of(&market.stream_id), &truth, symbol);
-    }
-    let forming = heard.candles.iter().filter(|(id, _, _, closed)| id == "BTCUSDT" && *closed == Some(false)).count();
-    assert!(forming > 200, "{forming}");
-
-    connection.unsubscribe(&both(&btc), 8).await;
-    let later = connection.hear(line.clock.now() + TimeDelta::minutes(10)).await;
-    assert_eq!(later.others, ["on Some(8)"]);
-    assert_eq!(later.trades_of("BTCUSDT"), []);
-    assert_eq!(later.closed("XRPUSDT", Timeframe::M1).len(), 10);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,20 +7,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use candlewick::clock::Clock;
-use candlewick::exchange::{Channel, Dialogue, ErrorKind, Event, Instrument, Subscription, TradeCursor};
-use candlewick::market::{Candle, Grid, Side, Span, Timeframe, Trade, TradeId};
+use candlewick::exchange::{Channel, Dialogue, ErrorKind, Event, Instrument, TradeCursor};
+use candlewick::market::{Candle, Grid, Span, Timeframe, Trade};
 use candlewick::sim::{Fault, FaultKind, SimConfig, SimRequest, Venue};
 use candlewick::transport::{Frame, Transport};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{SinkExt, StreamExt};
-use rust_decimal::Decimal;
 use support::line::{Line, subscription};
 use support::stage::{Stage, in_virtual_time, minutes, seconds};
 
 const BTC: &str = "BTC/USD";
 /// Trades rarely.
 const AVAX: &str = "AVAX/USDT";
-const MINUTE: Channel = Channel::Candles(Timeframe::M1);
 const LIMITED: ErrorKind = ErrorKind::RateLimited { retry_after: Some(Duration::from_secs(60)) };
 
 fn epoch() -> DateTime<Utc> {
@@ -39,49 +37,6 @@ fn standing(config: SimConfig) -> Line {
 /// A venue on tokio's paused clock.
 fn running(config: SimConfig) -> Line {
     Line::new("bitfinex", config, Clock::scaled(epoch(), 1.0))
-}
-
-/// A trade, however many zeros its numbers are printed with.
-type Deal = (TradeId, DateTime<Utc>, Decimal, Decimal, Option<Side>);
-
-fn deals(trades: &[Trade]) -> Vec<Deal> {
-    let deal =
-        |trade: &Trade| (trade.id.clone(), trade.time, trade.price.normalize(), trade.amount.normalize(), trade.side);
-    trades.iter().map(deal).collect()
-}
-
-fn truth(line: &Line, symbol: &str, span: Span) -> Vec<Deal> {
-    deals(&line.true_trades(symbol, span))
-}
-
-#[tokio::test]
-async fn walks_through_every_timeframe_give_the_truth_with_gaps_where_nothing_traded() {
-    let line = standing(config());
-    let names: Vec<_> =
-        line.instruments().await.into_iter().map(|found| (found.symbol.to_string(), found.rest_id)).collect();
-    let expected = [
-        (BTC, "tBTCUSD"),
-        ("ETH/USD", "tETHUSD"),
-        ("BTC/USDT", "tBTCUST"),
-        ("LINK/USD", "tLINK:USD"),
-        (AVAX, "tAVAX:UST"),
-        ("IOTA/USD", "tIOTUSD"),
-        ("XRP/USD", "tXRPUSD"),
-        ("BTC/USDT:USDT", "tBTCF0:USTF0"),
-    ];
-    assert_eq!(names, expected.map(|(symbol, id)| (symbol.to_owned(), id.to_owned())));
-    for (symbol, is_busy) in [(BTC, true), (AVAX, false), ("BTC/USDT:USDT", true)] {
-        let market = line.instrument(symbol).await;
-        for row in line.dialect.capabilities().timeframes {
-            let grid = Grid::utc(row.timeframe);
-            let span = Span::new(grid.bucket_at(epoch() - TimeDelta::days(4)), grid.bucket_at(epoch()));
-            let (found, calls) = line.walk(&market, row.timeframe, span, 2000).await;
-            assert_eq!(found, line.true_candles(symbol, row.timeframe, span), "{symbol} {}", row.timeframe);
-            assert_eq!(u64::from(calls), grid.count(span).div_ceil(2000));
-            let is_minute = row.timeframe == Timeframe::M1;
-            assert!(!is_minute || is_busy == (found.len() > 4_000), "{symbol} has {} rows", found.len());
-        }
-    }
 }
 
 #[tokio::test]
@@ -126,31 +81,6 @@ async fn bounds_are_inclusive_pages_start_at_the_newest_unless_asked_otherwise_a
 }
 
 #[tokio::test]
-async fn trades_are_walked_forward_from_the_first_one_and_milliseconds_are_shared_by_pages() {
-    let line = standing(SimConfig { trades_per_minute: 40.0, history_days: 1, ..config() });
-    for symbol in ["BTC/USDT", AVAX] {
-        let market = line.instrument(symbol).await;
-        let began = "2026-11-18T00:00:00Z".parse().unwrap();
-        let (mut found, mut cursor, mut pages): (Vec<Trade>, _, _) = (Vec::new(), Some(TradeCursor::Time(began)), 0);
-        while let Some(at) = cursor.take() {
-            let (trades, next) = line.trades(&market, &at).await.unwrap();
-            let known = found.last().map(|last| last.id.clone());
-            found.extend(trades.into_iter().filter(|trade| known.as_ref().is_none_or(|known| trade.id > *known)));
-            (cursor, pages) = (next, pages + 1);
-        }
-        let all = truth(&line, symbol, Span::new(began, epoch() + TimeDelta::seconds(1)));
-        assert!(deals(&found) == all, "{symbol}: {} of {}", found.len(), all.len());
-        // The last one repeats the newest trade and brings nothing.
-        assert_eq!(pages, all.len() / 10_000 + 2, "{symbol} has {} trades", all.len());
-        assert!(found.windows(2).all(|pair| pair[0].id < pair[1].id));
-    }
-    let market = line.instrument(AVAX).await;
-    let (newest, next) = line.trades(&market, &TradeCursor::Newest).await.unwrap();
-    let all = truth(&line, AVAX, Span::new(epoch() - TimeDelta::days(3), epoch() + TimeDelta::seconds(1)));
-    assert_eq!((deals(&newest), next), (all, None));
-}
-
-#[tokio::test]
 async fn each_endpoint_has_its_limit_and_who_exceeds_it_waits_a_minute() {
     let line = standing(SimConfig { enforce_limits: true, ..config() });
     let market = line.instrument(BTC).await;
@@ -183,22 +113,6 @@ async fn each_endpoint_has_its_limit_and_who_exceeds_it_waits_a_minute() {
     assert_eq!(gone, Err(ErrorKind::UnknownSymbol));
 }
 
-#[tokio::test]
-async fn tickers_of_all_markets_come_with_one_call() {
-    let line = standing(config());
-    let calls = line.dialect.encode_tickers(&line.instruments().await);
-    assert_eq!(calls.len(), 1);
-    let tickers = line.dialect.decode_tickers(&calls[0], &line.call(&calls[0]).await).unwrap();
-    let tickers: BTreeMap<_, _> = tickers.into_iter().collect();
-    assert_eq!(tickers.len(), 8);
-    let day = line.true_trades(BTC, Span::new(epoch() - TimeDelta::days(1), epoch() + TimeDelta::seconds(1)));
-    let float = |decimal: Decimal| decimal.to_string().parse::<f64>().unwrap();
-    let (last, ticker) = (float(day.last().unwrap().price), tickers["tBTCUSD"]);
-    assert_eq!(ticker.last, Some(last));
-    assert_eq!(ticker.volume, Some(float(day.iter().map(|trade| trade.amount).sum())));
-    assert!(ticker.bid.unwrap() < last && last < ticker.ask.unwrap());
-}
-
 /// What a connection has said, told apart.
 #[derive(Default)]
 struct Heard {
@@ -228,54 +142,6 @@ impl Heard {
             other => self.others.push(format!("{other:?}")),
         }
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_last_frame_of_a_bar_is_its_truth_and_every_trade_is_told_once() {
-    let line = running(config());
-    let (btc, avax) = (line.instrument(BTC).await, line.instrument(AVAX).await);
-    let began = line.clock.now();
-    let mut connection = line.connect(MINUTE, &btc).await;
-    let wanted = [subscription(MINUTE, &btc), subscription(MINUTE, &avax), subscription(Channel::Trades, &btc)];
-    connection.subscribe(&wanted, 1).await;
-    let mut heard = Heard::default();
-    connection.listen(began + TimeDelta::minutes(30), |event| heard.hear(event)).await;
-    let minute = "Some(Candles(M1))";
-    let acks = [
-        "online".to_owned(),
-        format!("on tBTCUSD {minute}"),
-        format!("on tAVAX:UST {minute}"),
-        "on tBTCUSD Some(Trades)".into(),
-    ];
-    assert_eq!(heard.others, acks);
-    assert_eq!(heard.snapshots, 240 + 240 + 30);
-    // A quiet channel has a heartbeat every 15 s, and `tu` frames count as signs of life.
-    assert!(heard.beats > 100, "{}", heard.beats);
-    let span = Span::new(began - TimeDelta::minutes(60), line.clock.now() - TimeDelta::seconds(30));
-    let mut compared = 0;
-    for market in [&btc, &avax] {
-        for candle in line.true_candles(market.symbol.as_str(), Timeframe::M1, span) {
-            assert_eq!(heard.bars[&(market.stream_id.clone(), candle.open_time)], candle);
-            compared += 1;
-        }
-    }
-    assert!(compared > 80, "{compared}");
-    let all = truth(&line, BTC, Span::new(began - TimeDelta::days(5), line.clock.now()));
-    let told = deals(&heard.trades);
-    assert_eq!(told, all[all.len() - told.len()..]);
-    assert!(told.len() > 300, "{}", told.len());
-
-    connection.unsubscribe(&wanted[2..], 9).await;
-    connection.subscribe(&wanted[..1], 10).await;
-    let unknown = Subscription { channel: Channel::Trades, stream_id: "tNOUSD".into() };
-    connection.subscribe(&[unknown], 11).await;
-    heard.others.clear();
-    connection.listen(line.clock.now() + TimeDelta::milliseconds(1), |event| heard.hear(event)).await;
-    let answers = ["off tBTCUSD".to_owned(), format!("on tBTCUSD {minute}"), "no tNOUSD unknown symbol".into()];
-    assert_eq!(heard.others, answers);
-    let known = heard.trades.len();
-    connection.listen(line.clock.now() + TimeDelta::minutes(10), |event| heard.hear(event)).await;
-    assert_eq!((heard.trades.len(), heard.others.len()), (known, 3));
 }
 
 #[tokio::test(start_paused = true)]

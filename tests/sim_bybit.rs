@@ -13,7 +13,7 @@ use candlewick::sim::{Fault, FaultKind, SimConfig, SimRequest, Venue};
 use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use serde_json::Value;
-use support::line::{Line, assert_agree, subscription};
+use support::line::{Line, subscription};
 use support::stage::{Stage, in_virtual_time, minutes, seconds};
 
 const SPOT: &str = "BTC/USDT";
@@ -59,21 +59,8 @@ async fn the_same_name_is_another_market_in_each_category() {
 }
 
 #[tokio::test]
-async fn walks_through_every_timeframe_give_the_truth_and_pages_end_with_the_running_bucket() {
+async fn a_span_beyond_a_page_is_read_from_its_start_and_a_page_ends_with_the_running_bucket() {
     let line = standing(config());
-    for symbol in [SPOT, LINEAR, INVERSE, QUIET] {
-        let market = line.instrument(symbol).await;
-        for row in line.dialect.capabilities().timeframes {
-            let grid = Grid::utc(row.timeframe);
-            let span = Span::new(grid.bucket_at(epoch() - TimeDelta::days(4)), grid.bucket_at(epoch()));
-            let (found, calls) = line.walk(&market, row.timeframe, span, 1000).await;
-            assert_eq!(u64::from(calls), grid.count(span).div_ceil(1000));
-            if grid.count(span) > 1 {
-                let truth = line.true_candles(symbol, row.timeframe, span);
-                assert_agree(&found, &truth, &format!("{symbol} {}", row.timeframe));
-            }
-        }
-    }
     let market = line.instrument(LINEAR).await;
     let minute = Grid::utc(Timeframe::M1).bucket_at(epoch());
     let offsets = |page: Vec<candlewick::market::Candle>| {
@@ -81,7 +68,6 @@ async fn walks_through_every_timeframe_give_the_truth_and_pages_end_with_the_run
     };
     let ahead = Span::new(minute - TimeDelta::minutes(3), minute + TimeDelta::minutes(10));
     assert_eq!(offsets(line.candles(&market, Timeframe::M1, ahead).await.unwrap()), [-3, -2, -1, 0]);
-    // A span beyond a page is read from its start.
     let long = Span::new(minute - TimeDelta::minutes(2500), minute);
     let page = offsets(line.candles(&market, Timeframe::M1, long).await.unwrap());
     assert_eq!((page.len(), page[0], page[999]), (1000, -2500, -1501));
@@ -140,42 +126,6 @@ async fn the_newest_trades_are_one_page_of_the_categorys_size() {
 
 fn both(market: &Instrument) -> [Subscription; 2] {
     [subscription(Channel::Candles(Timeframe::M1), market), subscription(Channel::Trades, market)]
-}
-
-#[tokio::test(start_paused = true)]
-async fn each_category_streams_the_truth_over_its_own_address() {
-    for symbols in [vec![SPOT, "ETH/USDT"], vec![LINEAR, QUIET], vec![INVERSE]] {
-        let line = running(config());
-        let mut markets = Vec::new();
-        for symbol in symbols {
-            markets.push(line.instrument(symbol).await);
-        }
-        let mut connection = line.connect(Channel::Trades, &markets[0]).await;
-        let began = line.clock.now();
-        connection.subscribe(&markets.iter().flat_map(both).collect::<Vec<_>>(), 7).await;
-        let heard = connection.hear(epoch() + TimeDelta::minutes(30)).await;
-        // Each ping of the half hour is answered.
-        assert_eq!((heard.others.as_slice(), heard.heartbeats), (&["on Some(7)".to_owned()][..], 89));
-        let grid = Grid::utc(Timeframe::M1);
-        let span = Span::new(grid.bucket_at(began), grid.bucket_at(line.clock.now()));
-        for market in &markets {
-            let symbol = market.symbol.as_str();
-            let closed = heard.closed(&market.stream_id, Timeframe::M1);
-            assert_agree(&closed, &line.true_candles(symbol, Timeframe::M1, span), symbol);
-            let (told, truth) =
-                (heard.trades_of(&market.stream_id), line.true_trades(symbol, Span::new(began, line.clock.now())));
-            assert_eq!(told.len(), truth.len());
-            if symbol != INVERSE {
-                assert_eq!(contents(&told), contents(&truth), "{symbol}");
-            }
-        }
-        connection.unsubscribe(&both(&markets[0]), 9).await;
-        let later = connection.hear(line.clock.now() + TimeDelta::minutes(5)).await;
-        assert_eq!(later.others.len(), 1);
-        assert!(later.others[0].starts_with("Unsubscribed { request_id: Some(9)"), "{:?}", later.others);
-        assert_eq!(later.trades_of(&markets[0].stream_id), []);
-        assert_eq!(later.closed(&markets[0].stream_id, Timeframe::M1), []);
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,25 +39,6 @@ fn back(time: DateTime<Utc>, hours: i64) -> Span {
 }
 
 #[tokio::test]
-async fn walks_through_every_timeframe_give_the_truth_with_gaps_where_nothing_traded() {
-    let line = standing(config());
-    let names: Vec<_> = line.instruments().await.into_iter().map(|found| found.symbol.to_string()).collect();
-    assert_eq!(names[..3], ["BTC/USD", "ETH/USD", "SOL/USD"]);
-    for (symbol, is_busy) in [("BTC/USD", true), ("DOGE/USD", false)] {
-        let market = line.instrument(symbol).await;
-        for row in line.dialect.capabilities().timeframes {
-            let grid = Grid::utc(row.timeframe);
-            let span = Span::new(grid.bucket_at(epoch() - TimeDelta::days(4)), grid.bucket_at(epoch()));
-            let (found, calls) = line.walk(&market, row.timeframe, span, 300).await;
-            assert_eq!(found, line.true_candles(symbol, row.timeframe, span), "{symbol} {}", row.timeframe);
-            assert_eq!(u64::from(calls), grid.count(span).div_ceil(300));
-            let is_minute = row.timeframe == Timeframe::M1;
-            assert!(!is_minute || is_busy == (found.len() > 4_000), "{symbol} has {} rows", found.len());
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_page_ends_with_the_running_bucket_and_wider_windows_are_refused() {
     let line = standing(config());
     let market = line.instrument("BTC/USD").await;
@@ -75,23 +56,6 @@ async fn a_page_ends_with_the_running_bucket_and_wider_windows_are_refused() {
     let unknown = Instrument::new("NO/USD".parse().unwrap(), "NO-USD", "NO-USD");
     let unknown = line.candles(&unknown, Timeframe::M1, back(to, 1)).await.unwrap_err();
     assert_eq!((unknown.kind, unknown.message.as_str()), (ErrorKind::UnknownSymbol, "HTTP 404: NotFound"));
-}
-
-#[tokio::test]
-async fn trades_are_walked_backwards_to_the_first_one() {
-    let line = standing(config());
-    for symbol in ["SOL/USD", "DOGE/USD"] {
-        let market = line.instrument(symbol).await;
-        let found = line.trades_backward(&market, TradeCursor::Newest).await;
-        let truth = line.true_trades(symbol, back(epoch() + TimeDelta::seconds(1), 24 * 5));
-        assert!(found == truth, "{symbol}: {} of {}", found.len(), truth.len());
-        assert!(found.len() > 1_000, "{} are one page", found.len());
-        assert_eq!(found[0].id, TradeId::Number(1));
-        // Forwards: a page that ends where the wanted trades do.
-        let ahead = TradeCursor::BeforeId(TradeId::Number(41));
-        let (page, next) = line.trades(&market, &ahead).await.unwrap();
-        assert_eq!((page.as_slice(), next), (&truth[..40], None));
-    }
 }
 
 #[tokio::test]
@@ -134,24 +98,6 @@ async fn limits_and_missing_headers_are_punished_and_faults_strike_pages() {
     let (cut, next) = line.trades(&market, &TradeCursor::Newest).await.unwrap();
     assert_eq!(cut, newest[997..]);
     assert_eq!(next, Some(TradeCursor::BeforeId(cut[0].id.clone())));
-}
-
-#[tokio::test]
-async fn tickers_tell_the_last_price_and_the_volume_of_a_day() {
-    let line = standing(config());
-    let market = line.instrument("BTC/USD").await;
-    let calls = line.dialect.encode_tickers(std::slice::from_ref(&market));
-    assert_eq!(calls.len(), 1);
-    let tickers = line.dialect.decode_tickers(&calls[0], &line.call(&calls[0]).await).unwrap();
-    let [(id, ticker)] = &tickers[..] else { panic!("{tickers:?}") };
-    let day = line.true_trades("BTC/USD", back(epoch() + TimeDelta::seconds(1), 25));
-    let last = day.last().unwrap();
-    let price: f64 = last.price.to_string().parse().unwrap();
-    assert_eq!((id.as_str(), ticker.time, ticker.last), ("BTC-USD", Some(last.time), Some(price)));
-    assert!(ticker.bid.unwrap() < price && price < ticker.ask.unwrap());
-    let since = epoch() - TimeDelta::days(1);
-    let volume: rust_decimal::Decimal = day.iter().filter(|trade| trade.time >= since).map(|trade| trade.amount).sum();
-    assert_eq!(ticker.volume, Some(volume.to_string().parse().unwrap()));
 }
 
 /// What a connection has said, told apart.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use candlewick::clock::Clock;
 use candlewick::exchange::{Channel, ErrorKind, Event, Instrument, Subscription, TradeCursor};
-use candlewick::market::{Candle, Grid, Span, Timeframe, Trade, TradeId};
+use candlewick::market::{Grid, Span, Timeframe};
 use candlewick::sim::{Fault, FaultKind, SimConfig, SimRequest, Venue};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -41,13 +41,6 @@ fn back(time: DateTime<Utc>, hours: i64) -> Span {
     Span::new(time - TimeDelta::hours(hours), time)
 }
 
-fn assert_agree(found: &[Candle], truth: &[Candle], what: &str) {
-    assert_eq!(found.len(), truth.len(), "{what}");
-    for (found, truth) in found.iter().zip(truth) {
-        assert!(found.agrees_with(truth), "{what}: {found:?}, true {truth:?}");
-    }
-}
-
 /// The rows of a call, as the venue prints them.
 fn rows(line: &Line, path: &str) -> Vec<Value> {
     let reply = line.transport.simulator.http(&SimRequest::get(format!("/okx/api/v5/{path}")));
@@ -61,23 +54,13 @@ fn opens(rows: &[Value]) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn walks_through_every_timeframe_give_the_truth_of_spot_markets_and_swaps() {
+async fn minutes_behind_the_newest_bars_are_read_at_the_address_of_old_ones_and_days_never_are() {
     let line = standing(config());
-    let names: Vec<_> = line.instruments().await.into_iter().map(|found| found.symbol.to_string()).collect();
-    assert!([SPOT, LINEAR, INVERSE, QUIET].iter().all(|name| names.iter().any(|known| known == name)), "{names:?}");
-    for symbol in [SPOT, LINEAR, INVERSE, QUIET] {
-        let market = line.instrument(symbol).await;
-        for row in line.dialect.capabilities().timeframes {
-            let grid = Grid::utc(row.timeframe);
-            let days = if row.timeframe == Timeframe::S1 { 0 } else { 4 };
-            let from = epoch() - TimeDelta::days(days) - TimeDelta::minutes(20);
-            let span = Span::new(grid.bucket_at(from), grid.bucket_at(epoch()));
-            let (found, _) = line.walk(&market, row.timeframe, span, 100).await;
-            let truth = line.true_candles(symbol, row.timeframe, span);
-            assert_agree(&found, &truth, &format!("{symbol} {}", row.timeframe));
-            let quiet = found.iter().filter(|candle| candle.is_quiet()).count();
-            assert!(row.timeframe != Timeframe::M1 || quiet > 100, "{quiet} quiet minutes of {}", found.len());
-        }
+    let market = line.instrument(SPOT).await;
+    for timeframe in [Timeframe::M1, Timeframe::D1] {
+        let grid = Grid::utc(timeframe);
+        let span = Span::new(grid.bucket_at(epoch() - TimeDelta::days(3)), grid.bucket_at(epoch()));
+        line.walk(&market, timeframe, span, 100).await;
     }
     let asked = line.transport.simulator.stats().exchanges["okx"].by_series.clone();
     assert!(asked["candles BTC/USDT 1m"] >= 14 && asked["history-candles BTC/USDT 1m"] >= 28, "{asked:?}");
@@ -157,122 +140,6 @@ async fn unknown_markets_parameters_and_limits_are_refused_and_faults_strike_pag
     let delisted = line.candles(&market, Timeframe::M1, hour).await.unwrap_err();
     assert_eq!(delisted.kind, ErrorKind::UnknownSymbol);
     assert!(line.instruments().await.iter().all(|market| market.symbol.as_str() != SPOT));
-}
-
-/// Inverse amounts are quotients: cut back to the digits of the truth.
-fn rounded(trades: Vec<Trade>) -> Vec<Trade> {
-    trades.into_iter().map(|trade| Trade { amount: trade.amount.round_dp(8).normalize(), ..trade }).collect()
-}
-
-fn normal(trades: Vec<Trade>) -> Vec<Trade> {
-    let cut = |time: DateTime<Utc>| DateTime::from_timestamp_millis(time.timestamp_millis()).unwrap();
-    trades
-        .into_iter()
-        .map(|trade| Trade {
-            price: trade.price.normalize(),
-            amount: trade.amount.normalize(),
-            time: cut(trade.time),
-            ..trade
-        })
-        .collect()
-}
-
-#[tokio::test]
-async fn trades_are_walked_backwards_to_the_first_one_in_base_currency() {
-    let line = standing(SimConfig { history_days: 1, ..config() });
-    for symbol in [SPOT, LINEAR, INVERSE] {
-        let market = line.instrument(symbol).await;
-        let found = rounded(line.trades_backward(&market, TradeCursor::Newest).await);
-        let truth = normal(line.true_trades(symbol, back(epoch() + TimeDelta::seconds(1), 24 * 3)));
-        let differing = found.iter().zip(&truth).find(|(found, truth)| found != truth);
-        assert_eq!((found.len(), differing), (truth.len(), None), "{symbol}");
-        assert!(found.len() > 10_000 && found[0].id == TradeId::Number(1), "{}", found.len());
-        let noon = "2026-11-20T12:00:00Z".parse().unwrap();
-        let (page, next) = line.trades(&market, &TradeCursor::BeforeTime(noon)).await.unwrap();
-        let before = truth.partition_point(|trade| trade.time < noon);
-        assert_eq!(rounded(page.clone()), truth[before - 100..before], "{symbol}");
-        assert_eq!(next, Some(TradeCursor::BeforeId(page[0].id.clone())));
-    }
-}
-
-#[tokio::test]
-async fn tickers_tell_the_last_price_and_the_base_volume_of_a_day() {
-    let line = standing(config());
-    let markets = [line.instrument(SPOT).await, line.instrument(LINEAR).await];
-    let calls = line.dialect.encode_tickers(&markets);
-    assert_eq!(calls.len(), 2);
-    for (call, market) in calls.iter().zip(&markets) {
-        let tickers = line.dialect.decode_tickers(call, &line.call(call).await).unwrap();
-        let ticker = tickers.iter().find(|(id, _)| *id == market.rest_id).unwrap().1;
-        let since = epoch() - TimeDelta::days(1);
-        let day = line.true_trades(market.symbol.as_str(), Span::new(since, epoch() + TimeDelta::milliseconds(1)));
-        let volume: rust_decimal::Decimal = day.iter().map(|trade| trade.amount).sum();
-        let price: f64 = day.last().unwrap().price.to_string().parse().unwrap();
-        assert_eq!((ticker.time, ticker.last), (Some(epoch()), Some(price)));
-        assert_eq!(ticker.volume, Some(volume.to_string().parse().unwrap()));
-        assert_eq!(ticker.quote_volume.is_some(), market.symbol.as_str() == SPOT);
-        assert!(ticker.bid.unwrap() < price && price < ticker.ask.unwrap());
-    }
-    let one = line.dialect.encode_tickers(&markets[1..]);
-    let tickers = line.dialect.decode_tickers(&one[0], &line.call(&one[0]).await).unwrap();
-    assert_eq!(tickers.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["BTC-USDT-SWAP"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_bucket_is_closed_by_a_flag_and_equals_the_truth() {
-    let line = running(config());
-    for symbol in [SPOT, QUIET, INVERSE] {
-        let market = line.instrument(symbol).await;
-        let began = line.clock.now();
-        let mut connection = line.connect(MINUTE, &market).await;
-        connection.subscribe(&[subscription(MINUTE, &market)], 5).await;
-        let (mut acks, mut states, mut closed) = (0, Vec::new(), Vec::new());
-        let until = Grid::utc(Timeframe::M1).bucket_at(began) + TimeDelta::minutes(20) + TimeDelta::seconds(1);
-        let hear = |event: &Event<'_>| match event {
-            Event::Candle { candle, closed: Some(true), .. } => closed.push(*candle),
-            Event::Candle { candle, .. } => states.push(*candle),
-            Event::Subscribed { request_id: Some(5), stream_id: Some(id), channel: Some(MINUTE), .. } => {
-                assert_eq!(*id, market.stream_id);
-                acks += 1;
-            }
-            Event::Heartbeat { .. } => {}
-            other => panic!("{other:?}"),
-        };
-        connection.listen(until, hear).await;
-        assert!(acks == 1 && connection.is_open, "{symbol}: {acks}");
-        let first = Grid::utc(Timeframe::M1).bucket_at(began);
-        assert_agree(&closed, &line.true_candles(symbol, Timeframe::M1, Span::new(first, until)), symbol);
-        assert_eq!((closed.len(), states[0].open_time), (20, first), "{symbol}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn told_trades_cover_every_number_and_share_an_order() {
-    let line = running(config());
-    for symbol in [SPOT, LINEAR, INVERSE] {
-        let market = line.instrument(symbol).await;
-        let began = line.clock.now();
-        let mut connection = line.connect(Channel::Trades, &market).await;
-        connection.subscribe(&[subscription(Channel::Trades, &market)], 1).await;
-        let mut told = Vec::new();
-        let hear = |event: &Event<'_>| match event {
-            Event::Trade { trade, is_snapshot: false, .. } => told.push(market.in_base(trade.clone())),
-            Event::Subscribed { .. } | Event::Heartbeat { .. } => {}
-            other => panic!("{other:?}"),
-        };
-        connection.listen(began + TimeDelta::minutes(30), hear).await;
-        let truth = line.true_trades(symbol, Span::new(began, line.clock.now()));
-        assert!(told.len() < truth.len() && told.len() > 100, "{symbol}: {} of {}", told.len(), truth.len());
-        let mut rest = truth.iter();
-        for trade in rounded(told) {
-            let fills: Vec<_> = rest.by_ref().take(trade.count() as usize).collect();
-            let (first, last) = (fills[0], fills[fills.len() - 1]);
-            assert_eq!((&trade.id, &trade.last_id, trade.side), (&first.id, &last.id, first.side), "{symbol}");
-            let amount: rust_decimal::Decimal = fills.iter().map(|fill| fill.amount).sum();
-            assert_eq!((trade.price, trade.amount), (first.price.normalize(), amount.normalize()), "{symbol}");
-        }
-        assert_eq!(rest.next(), None);
-    }
 }
 
 /// Everything said until an instant, shortly.

@@ -111,32 +111,6 @@ async fn kraken_serves_the_newest_721_rows_and_all_but_the_forming_one_are_the_t
 }
 
 #[tokio::test]
-async fn krakens_trade_cursor_walks_through_every_trade_once() {
-    let (transport, _clock) = started(quiet_config());
-    let path = "/truth/trades?exchange=kraken&symbol=DOGE/USD";
-    let truth: Vec<u64> = json(&transport, path)
-        .await
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|t| t["id"].as_str().unwrap().parse().unwrap())
-        .collect();
-    let (mut cursor, mut ids) = ("0".to_owned(), Vec::new());
-    loop {
-        let body = json(&transport, &format!("/kraken/0/public/Trades?pair=XDGUSD&since={cursor}")).await;
-        let rows = body["result"]["XDGUSD"].as_array().unwrap().clone();
-        ids.extend(rows.iter().map(|row| row[6].as_u64().unwrap()));
-        cursor = body["result"]["last"].as_str().unwrap().to_owned();
-        if rows.len() < 1_000 {
-            break;
-        }
-    }
-    assert!(ids.len() > 3_000);
-    assert_eq!(ids, truth);
-    assert_eq!(ids, (1..=ids.len() as u64).collect::<Vec<_>>());
-}
-
-#[tokio::test]
 async fn binance_pages_forward_and_backward_and_ends_with_the_forming_row() {
     let (transport, clock) = started(quiet_config());
     clock.advance(Duration::from_secs(30));
@@ -303,32 +277,6 @@ async fn kraken_greets_acks_each_symbol_and_streams_what_rest_says_later() {
         traded += 1;
     }
     assert!(traded >= 25, "{traded}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn binance_closes_every_interval_with_a_flagged_frame_even_an_empty_one() {
-    let (transport, clock) = running(quiet_config());
-    let mut socket = connect(&transport, "/binance/stream?streams=ethusdt@kline_1m").await;
-    let mut closed = Vec::new();
-    let mut empty = 0;
-    while clock.now() < epoch() + TimeDelta::minutes(60) + TimeDelta::seconds(1) {
-        let frame = text(&mut socket).await;
-        assert_eq!(frame["stream"], "ethusdt@kline_1m");
-        let kline = &frame["data"]["k"];
-        if kline["x"] == true {
-            empty += usize::from(kline["n"] == 0 && kline["f"] == -1 && kline["L"] == -1);
-            let values = ["o", "h", "l", "c", "v"].map(|name| number(&kline[name]));
-            closed.push((kline["t"].as_i64().unwrap() / 1_000, values, kline["n"].as_u64().unwrap()));
-        }
-    }
-    let truth: Vec<Row> = truth(&transport, "binance", "ETH/USDT", "1m", epoch().timestamp_millis())
-        .await
-        .iter()
-        .map(row_of_truth)
-        .collect();
-    assert_eq!(closed.len(), 60);
-    assert_eq!(closed, truth[..60]);
-    assert!(empty > 0, "an hour has some quiet minutes");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,18 +1,20 @@
 //! A dialect and the simulated venue it speaks to, without an engine between: calls, walks through
 //! history, and a connection whose events are read until an instant.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use candlewick::clock::Clock;
 use candlewick::exchange::{
-    Channel, Dialect, Dialogue, Event, HttpReply, HttpRequest, Instrument, Subscription, TradeCursor, VenueError,
-    registry,
+    AmountUnit, Channel, Dialect, Dialogue, Event, HttpReply, HttpRequest, Instrument, InstrumentSource, Subscription,
+    TradeCursor, VenueError, registry,
 };
-use candlewick::market::{Candle, Grid, Side, Span, Ticker, Timeframe, Trade, TradeId};
+use candlewick::market::{Candle, Grid, Side, Span, Symbol, Ticker, Timeframe, Trade, TradeId};
 use candlewick::sim::{SimConfig, SimRequest, Simulator};
 use candlewick::transport::{Frame, Transport, WebSocket};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{SinkExt, StreamExt};
+use rust_decimal::Decimal;
 
 use super::in_memory::SimTransport;
 use super::stage::true_candles;
@@ -35,20 +37,32 @@ impl Line {
         self.transport.http(request).await.unwrap()
     }
 
-    /// All markets, whatever number of pages lists them.
-    pub async fn instruments(&self) -> Vec<Instrument> {
-        let mut calls = self.dialect.encode_instruments(&[]);
+    /// The markets of some symbols, or all of a venue that lists them, whatever number of pages does.
+    pub async fn markets(&self, symbols: &[Symbol]) -> Result<Vec<Instrument>, VenueError> {
+        let mut calls = self.dialect.encode_instruments(symbols);
+        let asked = (self.dialect.capabilities().instruments == InstrumentSource::PerSymbol).then_some(symbols);
         let mut found = Vec::new();
+        if let Some(symbols) = asked {
+            for (symbol, call) in symbols.iter().zip(&calls) {
+                found.extend(self.dialect.decode_instruments(Some(symbol), &self.call(call).await)?);
+            }
+            return Ok(found);
+        }
         while let Some(call) = calls.pop() {
             let reply = self.call(&call).await;
-            found.extend(self.dialect.decode_instruments(None, &reply).unwrap());
+            found.extend(self.dialect.decode_instruments(None, &reply)?);
             calls.extend(self.dialect.next_instruments(&reply));
         }
-        found
+        Ok(found)
+    }
+
+    /// All markets.
+    pub async fn instruments(&self) -> Vec<Instrument> {
+        self.markets(&[]).await.unwrap()
     }
 
     pub async fn instrument(&self, symbol: &str) -> Instrument {
-        let all = self.instruments().await;
+        let all = self.markets(&[symbol.parse().unwrap()]).await.unwrap();
         all.into_iter().find(|found| found.symbol.as_str() == symbol).unwrap_or_else(|| panic!("no {symbol}"))
     }
 
@@ -99,15 +113,17 @@ impl Line {
         pages.into_iter().rev().flatten().collect()
     }
 
-    /// The trades from a time on up to now, oldest first, and the number of calls.
+    /// The trades from a time on up to now, oldest first, each once, and the number of calls.
     pub async fn trades_forward(&self, market: &Instrument, from: DateTime<Utc>) -> (Vec<Trade>, u32) {
         let (mut found, mut calls, mut cursor) = (Vec::new(), 0, Some(TradeCursor::Time(from)));
+        let mut seen = HashSet::new();
         while let Some(at) = cursor.take() {
             let (trades, next) = self.trades(market, &at).await.unwrap();
             calls += 1;
             let onward = if trades.is_empty() { self.dialect.cursor_after_empty(&at) } else { next };
             cursor = onward.filter(|next| !matches!(next, TradeCursor::Time(from) if *from > self.clock.now()));
-            found.extend(trades);
+            // A page may begin with what shares its instant with the end of the one before.
+            found.extend(trades.into_iter().filter(|trade| seen.insert(trade.id.clone())));
         }
         (found, calls)
     }
@@ -204,6 +220,29 @@ pub fn assert_agree(found: &[Candle], truth: &[Candle], what: &str) {
     for (found, truth) in found.iter().zip(truth) {
         assert!(found.agrees_with(truth), "{what}: found {found:?}, true {truth:?}");
     }
+}
+
+/// Trades that are the truth in its order. Some venues tell several in one, cut their times to
+/// milliseconds, know them by names of their own, or print whole units of quote currency.
+pub fn assert_deals(market: &Instrument, found: &[Trade], truth: &[Trade], what: &str) {
+    let mut rest = truth.iter();
+    for trade in found {
+        let parts: Vec<_> = rest.by_ref().take(trade.count() as usize).collect();
+        let (Some(first), Some(last)) = (parts.first(), parts.last()) else { panic!("{what}: {trade:?} is none") };
+        let is_named_alike = |a: &TradeId, b: &TradeId| a.number().is_some() != b.number().is_some() || a == b;
+        assert!(is_named_alike(&trade.id, &first.id) && is_named_alike(&trade.last_id, &last.id), "{what}: {trade:?}");
+        let amount: Decimal = parts.iter().map(|part| part.amount).sum();
+        let unit = match market.amount_unit {
+            AmountUnit::QuoteContracts(_) => Decimal::ONE / trade.price,
+            AmountUnit::Base | AmountUnit::Contracts(_) => Decimal::ZERO,
+        };
+        assert!((trade.amount - amount).abs() <= unit, "{what}: {trade:?}, true {amount}");
+        for part in parts {
+            assert_eq!((trade.price.normalize(), trade.side), (part.price.normalize(), part.side), "{what}: {trade:?}");
+            assert!((trade.time - part.time).abs() < TimeDelta::milliseconds(1), "{what}: {trade:?}, true {part:?}");
+        }
+    }
+    assert_eq!(rest.next(), None, "{what}: told after the last of {}", found.len());
 }
 
 /// One connection to the venue.

@@ -16,6 +16,7 @@ use super::limits::Window;
 use super::listing::{Listing, Venue};
 use super::market::{Bucket, Market};
 use super::socket::Session;
+use super::tape::Tick;
 use super::world::World;
 
 impl Venue {
@@ -61,6 +62,10 @@ impl super::half::Half for Half {
 
     fn connects(&self) -> Option<Window> {
         Some(Window { most: 60, window_s: 3_600, block_s: 0 })
+    }
+
+    fn trade_id(&self, _market: &Market, tick: &Tick) -> String {
+        print::match_id(tick.id)
     }
 
     /// Opens at the close of the bar before.

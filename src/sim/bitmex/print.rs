@@ -110,7 +110,7 @@ pub(super) fn trade(market: &Market, tick: &Tick) -> String {
 }
 
 /// A GUID without order: the low digits of the number come first.
-fn match_id(id: u64) -> String {
+pub(super) fn match_id(id: u64) -> String {
     format!("{:08x}-006d-1000-0000-{id:012x}", (id as u32).reverse_bits())
 }
 

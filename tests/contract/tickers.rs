@@ -1,22 +1,16 @@
 //! Tickers of every venue that has them against the trades of its simulated half.
 
-mod support;
-
-use candlewick::clock::Clock;
-use candlewick::exchange::registry;
 use candlewick::market::Span;
-use candlewick::sim::SimConfig;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use rust_decimal::Decimal;
-use support::line::Line;
+
+use crate::venue::{self, epoch, unlimited};
 
 #[tokio::test]
 async fn tickers_tell_the_last_price_the_quotes_around_it_and_the_volume_of_a_day() {
-    let now: DateTime<Utc> = "2026-11-20T15:00:30Z".parse().unwrap();
-    let mut seen = 0;
-    for id in registry::EXCHANGES.iter().filter(|row| row.capabilities.has_tickers).map(|row| row.capabilities.id) {
-        let config = SimConfig { history_days: 3, enforce_limits: false, ..SimConfig::default() };
-        let line = Line::new(id, config, Clock::manual(now));
+    let (now, mut seen) = (epoch(), 0);
+    for id in venue::all().filter(|capabilities| capabilities.has_tickers).map(|capabilities| capabilities.id) {
+        let line = venue::standing(id, unlimited());
         for market in line.instruments().await.into_iter().take(3) {
             let ticker = line.ticker(&market).await;
             let what = format!("{id}:{} {ticker:?}", market.symbol);

@@ -4,6 +4,7 @@
 mod support;
 
 mod imports;
+mod isolation;
 mod modes;
 mod ordered_stop;
 mod outages;

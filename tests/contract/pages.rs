@@ -209,7 +209,7 @@ async fn rows_are_printed_in_the_order_the_contract_names() {
 }
 
 #[tokio::test]
-async fn unknown_markets_and_unknown_timeframes_are_refused() {
+async fn a_market_that_does_not_exist_is_refused_by_every_call_and_listed_by_none() {
     for (capabilities, contract) in data::contracts() {
         let line = venue::standing(capabilities.id, unlimited());
         let market = contract.unknown.market();

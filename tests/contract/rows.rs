@@ -101,7 +101,12 @@ async fn where_nothing_traded_stands_what_the_capabilities_declare() {
         let what = format!("{}: {traded} traded, {flat} flat, {absent} absent", capabilities.id);
         assert!(traded > 10 && flat + absent > 10, "{what}");
         match capabilities.quiet {
-            QuietPolicy::Emits => assert_eq!(absent, 0, "{what}"),
+            QuietPolicy::Emits => {
+                let settled = TimeDelta::from_std(capabilities.settle).unwrap();
+                let newest = Grid::utc(MINUTE).last_closed_end(line.clock.now() - settled);
+                let young = minutes_of(&line, &market, Span::new(to, newest)).await;
+                assert_eq!((absent, young.absent), (0, 0), "{what}");
+            }
             QuietPolicy::Omits => assert_eq!(flat, 0, "{what}"),
             // Promises neither.
             QuietPolicy::Mixed => {}

@@ -3,7 +3,7 @@
 //!
 //! Promises: the result is sorted, never overlaps, has no empty interval and no equal neighbours;
 //! it tiles the extent; `Complete` is never lost to `Missing` or `Unavailable`; `verified` is lost
-//! to [`LedgerChange::Unverify`] only; applying the same statements again changes nothing.
+//! to [`LedgerChange::Unverify`] and [`LedgerChange::Withdraw`] only; applying the same statements again changes nothing.
 //! Does not know buckets: whoever states a span puts it on borders.
 
 use chrono::{DateTime, Utc};
@@ -81,13 +81,17 @@ pub struct LedgerEntry {
 /// A statement about a stretch of the ledger. How it meets what is there:
 /// `Complete` replaces `Missing` and `Unavailable`, and `verified` is never lost to an unverified
 /// `Complete`; `Missing` and `Unavailable` replace each other but never `Complete`;
-/// `Unverify` turns complete stretches into unverified ones and touches nothing else.
+/// `Unverify` turns complete stretches into unverified ones and touches nothing else; `Withdraw` gives
+/// unverified ones another coverage and touches nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerChange {
     /// States the coverage of a stretch.
     Set(Span, Coverage),
     /// What was complete there is to be read again by REST.
     Unverify(Span),
+    /// What was complete there, and not verified, is not after all: the venue denies it. A store
+    /// removes the rows inside together with this statement, and keeps them as revisions.
+    Withdraw(Span, Coverage),
 }
 
 /// The stretch of the time line that the statements speak of: all that [`apply`] may change.
@@ -96,7 +100,7 @@ pub fn window(changes: &[LedgerChange], extent: Option<Span>) -> Option<Span> {
     changes
         .iter()
         .map(|change| match change {
-            LedgerChange::Set(span, _) | LedgerChange::Unverify(span) => *span,
+            LedgerChange::Set(span, _) | LedgerChange::Unverify(span) | LedgerChange::Withdraw(span, _) => *span,
         })
         .chain(extent)
         .filter(|span| !span.is_empty())
@@ -116,6 +120,10 @@ pub fn apply(old: &[LedgerEntry], changes: &[LedgerChange], extent: Option<(Span
             }
             LedgerChange::Unverify(span) => overlay(&mut entries, *span, None, |old| match old {
                 Coverage::Complete { .. } => Coverage::Complete { verified: false },
+                other => other.clone(),
+            }),
+            LedgerChange::Withdraw(span, coverage) => overlay(&mut entries, *span, None, |old| match old {
+                Coverage::Complete { verified: false } => coverage.clone(),
                 other => other.clone(),
             }),
         }

@@ -161,6 +161,8 @@ pub struct SeriesOutcome {
     pub outranked: u64,
     /// Final values that changed.
     pub revisions: Vec<Revision>,
+    /// Rows that were removed, because the ledger was withdrawn.
+    pub withdrawn: u64,
     /// `series.last_sequence` afterwards.
     pub last_sequence: i64,
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use candlewick::market::{Source, Timeframe};
+use candlewick::market::{Source, Span, Timeframe};
 use candlewick::sim::{Fault, FaultKind, Venue};
+use candlewick::store::Coverage;
 use chrono::TimeDelta;
 
 use crate::support::stage::{Stage, in_virtual_time, minutes, seconds, symbol};
@@ -73,5 +74,34 @@ fn a_stream_that_goes_mute_for_all_its_symbols_leaves_no_wrong_candle() {
                 stage.assert_minutes(venue.as_str(), name, seconds(15)).await;
             }
         }
+    });
+}
+
+#[test]
+fn flat_bars_of_minutes_that_the_venue_turns_out_not_to_have_are_withdrawn() {
+    in_virtual_time(async {
+        let stage = Stage::with(&[("kraken", "BTC/USD")]).await;
+        stage.until("streaming", seconds(1), |stage| stage.is_streaming("kraken:BTC/USD")).await;
+        stage.pass(minutes(3)).await;
+        // Nothing trades while the connection lives on, and later REST has no rows of that time.
+        let outage = Fault::new(FaultKind::MissingRows).on(Venue::KRAKEN);
+        stage.inject(outage.between(Duration::ZERO, minutes(6)));
+        stage.pass(minutes(5)).await;
+        let inferred = stage.stored("kraken", "BTC/USD", Timeframe::M1).await;
+        let inferred: Vec<_> =
+            inferred.iter().filter(|row| row.candle.open_time > stage.now() - TimeDelta::minutes(4)).collect();
+        assert!(inferred.iter().any(|row| row.source == Source::Synthesised), "{inferred:#?}");
+        stage.pass(minutes(40)).await;
+        let stored = stage.stored("kraken", "BTC/USD", Timeframe::M1).await;
+        let stored: Vec<_> = stored.iter().map(|row| row.candle.open_time).collect();
+        let span = Span::new(stored[0], stage.now() - TimeDelta::minutes(1));
+        let truth = stage.truth("kraken", "BTC/USD", Timeframe::M1, span);
+        assert_eq!(stored, truth.iter().map(|candle| candle.open_time).collect::<Vec<_>>());
+        let ledger = stage.ledger("kraken", "BTC/USD", Timeframe::M1).await;
+        let absent = ledger.iter().filter(|entry| !matches!(entry.coverage, Coverage::Complete { .. }));
+        let absent: Vec<_> = absent.map(|entry| (entry.span.to - entry.span.from, &entry.coverage)).collect();
+        let hole = Coverage::Unavailable { reason: "venue_hole: rest".to_owned() };
+        // Something traded in the first and in the last minute of it.
+        assert_eq!(absent, [(TimeDelta::minutes(5), &hole)]);
     });
 }

@@ -95,13 +95,14 @@ impl SymbolActor {
         let conclusion = self.series[index].book.conclude(&call, &page);
         self.series[index].book.concluded(&call, &conclusion, sent_at);
         self.setup.venue.tally.dropped("row_off_the_grid", u64::from(conclusion.refused_rows));
-        let checks = revise::Checks::new(&self.series, index, &conclusion.candles);
+        let checks = revise::Checks::new(&self.series, index, &conclusion.candles, conclusion.denied.clone());
         let store = self.setup.store.clone();
         // Most pages bring nothing that a parent bar was built from: they are queued at once.
         let checking = async move { checks.run(&*store).await };
-        ctx.spawn(checking.into_actor(self).map(move |corrections, actor, ctx| match corrections {
-            Ok(corrections) => {
-                for correction in corrections {
+        ctx.spawn(checking.into_actor(self).map(move |found, actor, ctx| match found {
+            Ok(found) => {
+                found.withdrawn.spans().iter().for_each(|span| actor.series[index].withdraw(*span, sent_at));
+                for correction in found.corrections {
                     let revise::Correction { series, open_time, candle } = correction;
                     actor.series[series].rederive(open_time, candle, observed_at);
                 }

@@ -1,10 +1,10 @@
 //! When a REST page corrects a bar that higher bars were derived from, those are derived again in
-//! the same transaction.
+//! the same transaction. When it denies a bar that we inferred, that bar is withdrawn.
 
 use chrono::{DateTime, Utc};
 
 use crate::engine::derive;
-use crate::market::{Candle, Grid, Span, SpanSet, resample};
+use crate::market::{Candle, Grid, Source, Span, SpanSet, resample};
 use crate::store::{CandleQuery, SeriesId, Store, StoreError};
 
 use super::series::{Feed, Series};
@@ -13,8 +13,19 @@ use super::series::{Feed, Series};
 pub(super) struct Checks {
     /// Rows of the page whose bucket was final before, and for which a final parent bar exists.
     rows: Vec<Candle>,
+    /// Buckets that the page denies.
+    denied: SpanSet,
     series: Vec<Lineage>,
     index: usize,
+}
+
+/// What was found in the store.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Higher bars that change.
+    pub corrections: Vec<Correction>,
+    /// Buckets whose bar was only inferred and is denied.
+    pub withdrawn: SpanSet,
 }
 
 /// A higher bar one of whose parts has changed.
@@ -36,7 +47,7 @@ struct Lineage {
 }
 
 impl Checks {
-    pub fn new(series: &[Series], index: usize, rows: &[Candle]) -> Checks {
+    pub fn new(series: &[Series], index: usize, rows: &[Candle], denied: SpanSet) -> Checks {
         let parents: Vec<&Series> =
             series.iter().filter(|parent| matches!(parent.feed, Feed::Derived { from, .. } if from == index)).collect();
         let is_part = |row: &Candle| {
@@ -44,12 +55,43 @@ impl Checks {
                 && parents.iter().any(|parent| parent.book.is_complete(parent.grid().bucket_at(row.open_time)))
         };
         let rows: Vec<Candle> = rows.iter().filter(|row| is_part(row)).copied().collect();
-        let series = if rows.is_empty() { Vec::new() } else { series.iter().map(Lineage::of).collect() };
-        Checks { rows, series, index }
+        let is_idle = rows.is_empty() && denied.is_empty();
+        let series = if is_idle { Vec::new() } else { series.iter().map(Lineage::of).collect() };
+        Checks { rows, denied, series, index }
     }
 
-    /// The higher bars that change.
-    pub async fn run(self, store: &dyn Store) -> Result<Vec<Correction>, StoreError> {
+    /// Looks them up.
+    pub async fn run(self, store: &dyn Store) -> Result<Found, StoreError> {
+        let withdrawn = self.inferred(store).await?;
+        let mut corrections = self.corrections(store).await?;
+        for (index, parent) in self.series.iter().enumerate().filter(|(_, parent)| parent.parts == Some(self.index)) {
+            let whole = |span: &Span| parent.grid.opens(Span::new(parent.grid.bucket_at(span.from), span.to));
+            for open_time in withdrawn.spans().iter().flat_map(whole) {
+                if parent.complete.contains(open_time) {
+                    corrections.push(Correction { series: index, open_time, candle: None });
+                }
+            }
+        }
+        Ok(Found { corrections, withdrawn })
+    }
+
+    /// Of the denied buckets those whose bar nobody has printed.
+    async fn inferred(&self, store: &dyn Store) -> Result<SpanSet, StoreError> {
+        let mut inferred = SpanSet::new();
+        for span in self.denied.spans() {
+            let own = &self.series[self.index];
+            let query = CandleQuery { span: *span, limit: None, newest_first: false };
+            for row in store.candles(own.id, query).await? {
+                let is_ours = matches!(row.source, Source::Synthesised | Source::Derived);
+                if is_ours && row.candle.volume == 0.0 {
+                    inferred.insert(Span::new(row.candle.open_time, own.grid.next_open(row.candle.open_time)));
+                }
+            }
+        }
+        Ok(inferred)
+    }
+
+    async fn corrections(&self, store: &dyn Store) -> Result<Vec<Correction>, StoreError> {
         let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else { return Ok(vec![]) };
         let own = &self.series[self.index];
         let span = Span::new(first.open_time, own.grid.next_open(last.open_time));

@@ -261,6 +261,12 @@ impl Series {
         }
     }
 
+    /// Queues the end of bars that were only inferred and that the venue denies.
+    pub fn withdraw(&mut self, span: Span, sent_at: DateTime<Utc>) {
+        let coverage = self.book.withdrawn(sent_at);
+        self.state(LedgerChange::Withdraw(span, coverage));
+    }
+
     /// Queues what a REST page proved.
     pub fn conclude(&mut self, conclusion: Conclusion, observed_at: DateTime<Utc>) {
         if let Some(last) = conclusion.candles.last().copied()

@@ -24,6 +24,9 @@ pub struct Conclusion {
     pub ledger: Vec<LedgerChange>,
     /// The open bucket as the page showed it.
     pub forming: Option<Candle>,
+    /// Buckets without a row at a venue that prints all of them, though they count as complete: what
+    /// was only inferred there has to be withdrawn.
+    pub denied: SpanSet,
     /// Rows that were no candles of this series.
     pub refused_rows: u32,
 }
@@ -53,6 +56,7 @@ impl Book {
             candles: findings.finals.into_iter().filter(|candle| wanted.contains(candle.open_time)).collect(),
             ledger,
             forming: findings.forming,
+            denied: holes.subtract(&holes.subtract(&self.unverified())),
             refused_rows: findings.refused_rows,
         }
     }
@@ -77,7 +81,7 @@ impl Book {
                     _ => None,
                 })
                 .collect();
-            let unverified = ledger::select(&self.entries, |c| *c == Coverage::Complete { verified: false });
+            let unverified = self.unverified();
             let asked = Span::new(call.span.from, call.span.to.min(self.fresh_from(sent_at)));
             let left = unverified.within(asked).subtract(&confirmed);
             let once = left.subtract(&self.unconfirmed);
@@ -165,6 +169,15 @@ impl Book {
         if missing.attempts > 0 && missing.reason == VENUE_HOLE {
             return Coverage::Unavailable { reason: format!("{VENUE_HOLE}: rest") };
         }
+        self.retry(VENUE_HOLE, 1, now)
+    }
+
+    fn unverified(&self) -> SpanSet {
+        ledger::select(&self.entries, |c| *c == Coverage::Complete { verified: false })
+    }
+
+    /// What becomes of a bucket that was only inferred, and that the venue does not print.
+    pub fn withdrawn(&self, now: DateTime<Utc>) -> Coverage {
         self.retry(VENUE_HOLE, 1, now)
     }
 

@@ -78,6 +78,15 @@ fn complete_outlives_missing_and_verified_outlives_unverified_until_unverify() {
     assert_eq!(apply(&[], &[LedgerChange::Unverify(s(2, 4))], None), []);
 }
 
+#[test]
+fn only_what_is_unverified_can_be_withdrawn() {
+    let old = [entry(0, 4, DONE), entry(4, 8, UNVERIFIED)];
+    let withdrawn = apply(&old, &[LedgerChange::Withdraw(s(2, 6), Coverage::missing("venue_hole"))], None);
+    let missing = entry(4, 6, Coverage::missing("venue_hole"));
+    assert_eq!(withdrawn, [entry(0, 4, DONE), missing, entry(6, 8, UNVERIFIED)]);
+    assert_eq!(apply(&[], &[LedgerChange::Withdraw(s(2, 4), DONE)], None), []);
+}
+
 // --- against an oracle with one cell per minute ---------------------------------------------
 
 const LINE: i64 = 48;
@@ -96,7 +105,7 @@ fn cells(ledger: &[LedgerEntry]) -> Cells {
 
 /// The documented meeting of a statement and a cell, written out case by case.
 fn oracle(cells: &mut Cells, change: &LedgerChange) {
-    let (LedgerChange::Set(span, _) | LedgerChange::Unverify(span)) = change;
+    let (LedgerChange::Set(span, _) | LedgerChange::Unverify(span) | LedgerChange::Withdraw(span, _)) = change;
     for minute in 0..LINE {
         if !span.contains(t(minute)) {
             continue;
@@ -106,7 +115,8 @@ fn oracle(cells: &mut Cells, change: &LedgerChange) {
             LedgerChange::Unverify(_) if matches!(cell, Some(Coverage::Complete { .. })) => {
                 *cell = Some(UNVERIFIED);
             }
-            LedgerChange::Unverify(_) => {}
+            LedgerChange::Withdraw(_, coverage) if *cell == Some(UNVERIFIED) => *cell = Some(coverage.clone()),
+            LedgerChange::Unverify(_) | LedgerChange::Withdraw(..) => {}
             LedgerChange::Set(_, Coverage::Complete { verified }) => {
                 let kept = *cell == Some(DONE);
                 *cell = Some(Coverage::Complete { verified: *verified || kept });
@@ -135,9 +145,13 @@ fn any_coverage() -> impl Strategy<Value = Coverage> {
 }
 
 fn any_change() -> impl Strategy<Value = LedgerChange> {
-    (0..LINE, -1i64..12, prop::option::weighted(0.85, any_coverage())).prop_map(|(from, length, coverage)| {
+    (0..LINE, -1i64..12, 0..20u8, any_coverage()).prop_map(|(from, length, kind, coverage)| {
         let span = s(from, (from + length).min(LINE));
-        coverage.map_or(LedgerChange::Unverify(span), |coverage| LedgerChange::Set(span, coverage))
+        match kind {
+            0..3 => LedgerChange::Unverify(span),
+            3..6 => LedgerChange::Withdraw(span, coverage),
+            _ => LedgerChange::Set(span, coverage),
+        }
     })
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::super::{Coverage, LedgerChange, LedgerEntry, SeriesChange, Store, WriteBatch};
-use super::{Fixture, minute, minutes, ok};
+use super::{Fixture, bar, minute, minutes, observed, ok};
+use crate::market::Source;
 
 const VERIFIED: Coverage = Coverage::Complete { verified: true };
 const UNVERIFIED: Coverage = Coverage::Complete { verified: false };
@@ -72,6 +73,27 @@ pub(super) async fn unverify_touches_only_what_is_complete(store: Arc<dyn Store>
     assert_eq!(ledger, [entry(0, 4, UNVERIFIED), entry(4, 6, late(1)), entry(6, 8, gone("venue_hole"))]);
     let ledger = state(&fixture, vec![LedgerChange::Unverify(minutes(0, 8)), set(0, 2, VERIFIED)], None).await;
     assert_eq!(ledger[..2], [entry(0, 2, VERIFIED), entry(2, 4, UNVERIFIED)], "statements are applied in order");
+}
+
+pub(super) async fn a_withdrawn_stretch_loses_its_rows_and_keeps_them_as_revisions(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    let candles: Vec<_> = (0..6).map(|n| observed(bar(n, 10.0), Source::Synthesised, minute(9))).collect();
+    fixture.save(&candles).await;
+    state(&fixture, vec![set(0, 2, VERIFIED), set(2, 6, UNVERIFIED)], None).await;
+    let withdraw = LedgerChange::Withdraw(minutes(3, 5), late(1));
+    let change = SeriesChange { ledger: vec![withdraw.clone()], ..fixture.change() };
+    let batch = WriteBatch { series: vec![change], ..WriteBatch::default() };
+    let outcome = ok(fixture.store.write(&batch).await).remove(0);
+    assert_eq!((outcome.withdrawn, outcome.inserted, outcome.last_sequence), (2, 0, 8));
+    assert_eq!(fixture.bars().await, [0, 1, 2, 5].map(|n| bar(n, 10.0)));
+    let ledger = ok(fixture.store.ledger(fixture.series).await);
+    let expected = [entry(0, 2, VERIFIED), entry(2, 3, UNVERIFIED), entry(3, 5, late(1)), entry(5, 6, UNVERIFIED)];
+    assert_eq!(ledger, expected);
+    let old = ok(fixture.store.revisions(fixture.series, minutes(0, 9)).await);
+    assert_eq!(old.iter().map(|row| row.candle).collect::<Vec<_>>(), [bar(3, 10.0), bar(4, 10.0)]);
+    assert_eq!(ok(fixture.store.write(&batch).await).remove(0).withdrawn, 0);
+    assert_eq!(state(&fixture, vec![LedgerChange::Withdraw(minutes(0, 2), late(1))], None).await, expected);
+    assert_eq!(fixture.bars().await.len(), 4, "what is verified stays");
 }
 
 pub(super) async fn any_sequence_of_statements_agrees_with_one_cell_per_bucket(store: Arc<dyn Store>) {

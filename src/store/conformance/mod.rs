@@ -55,6 +55,7 @@ pub async fn run_all(make: impl AsyncFn() -> Arc<dyn Store>) {
         ledger::statements_meet_what_is_there_as_promised,
         ledger::holes_of_the_extent_become_missing_and_the_edge_only_moves_forward,
         ledger::unverify_touches_only_what_is_complete,
+        ledger::a_withdrawn_stretch_loses_its_rows_and_keeps_them_as_revisions,
         ledger::any_sequence_of_statements_agrees_with_one_cell_per_bucket,
         trades::trades_are_stored_once_and_read_in_order_with_exact_decimals,
         trades::ids_that_are_text_are_told_apart,

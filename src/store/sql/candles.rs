@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::prelude::*;
 
+use super::write::read_ledger;
 use super::{Connection, dialect};
+use crate::market::ledger::select;
 use crate::market::{Candle, FinalCandle};
 use crate::store::fault::Fault;
 use crate::store::precedence::{Verdict, judge};
@@ -12,7 +14,7 @@ use crate::store::rows::FLAG_OUT_OF_RANGE;
 use crate::store::tables::moment::{Micros, micros};
 use crate::store::tables::records::{CandleRecord, FormingRecord, RevisionRecord, check, trade_count};
 use crate::store::tables::{candle_revisions, candles, forming_candles};
-use crate::store::{CandleSource, Revision, SeriesChange, SeriesOutcome, StoredCandle};
+use crate::store::{CandleSource, Coverage, LedgerChange, Revision, SeriesChange, SeriesOutcome, StoredCandle};
 
 /// A series as the transaction found it, and what it becomes.
 pub struct SeriesHead {
@@ -194,6 +196,47 @@ impl CandleBatch {
         self.forming.clear();
         Ok(())
     }
+}
+
+/// Removes the rows that the ledger withdraws; they stay as revisions. Returns how many.
+///
+/// To be called before anything of the same series is added to a batch.
+pub fn withdraw(
+    connection: &mut Connection,
+    head: &mut SeriesHead,
+    ledger: &[LedgerChange],
+    now: Micros,
+) -> Result<u64, Fault> {
+    if !ledger.iter().any(|change| matches!(change, LedgerChange::Withdraw(..))) {
+        return Ok(0);
+    }
+    // Only what the statement changes loses its rows.
+    let unverified = select(&read_ledger(connection, head.id)?, |c| *c == Coverage::Complete { verified: false });
+    let mut withdrawn = 0;
+    let spans = ledger.iter().filter_map(|change| match change {
+        LedgerChange::Withdraw(span, _) => Some(span),
+        LedgerChange::Set(..) | LedgerChange::Unverify(_) => None,
+    });
+    for span in spans.flat_map(|span| unverified.within(*span).spans().to_vec()) {
+        let inside = candles::series_id
+            .eq(head.id)
+            .and(candles::open_time.ge(micros(span.from)))
+            .and(candles::open_time.lt(micros(span.to)));
+        let rows: Vec<CandleRecord> = candles::table
+            .filter(inside)
+            .order(candles::open_time)
+            .select(CandleRecord::as_select())
+            .load(connection)?;
+        let mut revisions = Vec::with_capacity(rows.len());
+        for row in rows {
+            head.last_sequence += 1;
+            revisions.push(row.to_revision(head.last_sequence, now));
+        }
+        withdrawn += revisions.len() as u64;
+        dialect::insert_revisions(connection, &revisions)?;
+        diesel::delete(candles::table.filter(inside)).execute(connection)?;
+    }
+    Ok(withdrawn)
 }
 
 /// True when no final candle of the series is as new.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::candles::{CandleBatch, KEYS_AT_ONCE, SeriesHead};
+use super::candles::{self, CandleBatch, KEYS_AT_ONCE, SeriesHead};
 use super::ledger::LedgerBatch;
 use super::settings::candle_source_of;
 use super::{Connection, dialect, tickers, trades};
@@ -19,7 +19,7 @@ pub fn write(connection: &mut Connection, batch: &WriteBatch, now: Micros) -> Re
     let ids = sorted(batch.series.iter().map(|change| change.series.0));
     dialect::lock_ledgers(connection, &ids, &sorted(batch.trades.iter().map(|change| change.symbol.0)))?;
     let mut heads = read_heads(connection, &ids)?;
-    let mut candles = CandleBatch::for_changes(connection, &batch.series)?;
+    let mut rows = CandleBatch::for_changes(connection, &batch.series)?;
     let mut ledgers = LedgerBatch::for_changes(connection, &batch.series)?;
     let mut outcomes = Vec::with_capacity(batch.series.len());
     for change in &batch.series {
@@ -27,16 +27,17 @@ pub fn write(connection: &mut Connection, batch: &WriteBatch, now: Micros) -> Re
         let head = heads.get_mut(&id).ok_or_else(|| Fault::refused(format!("series {id} is not in the database")))?;
         let before = (head.observed_until, head.last_sequence);
 
-        outcomes.push(candles.add(connection, head, &change.candles, now)?);
+        let withdrawn = candles::withdraw(connection, head, &change.ledger, now)?;
+        outcomes.push(SeriesOutcome { withdrawn, ..rows.add(connection, head, &change.candles, now)? });
         let newest_final = change.candles.iter().map(|new| micros(new.candle.open_time)).max();
-        candles.add_forming(connection, head, newest_final, change.forming.as_ref(), now)?;
+        rows.add_forming(connection, head, newest_final, change.forming.as_ref(), now)?;
         ledgers.add(connection, change, now)?;
 
         let observed = change.extent.filter(|(span, _)| !span.is_empty()).map(|(span, _)| micros(span.to));
         head.observed_until = head.observed_until.max(observed);
         head.is_changed |= (head.observed_until, head.last_sequence) != before;
     }
-    candles.flush(connection)?;
+    rows.flush(connection)?;
     ledgers.flush(connection)?;
     let changed: Vec<&SeriesHead> = heads.values().filter(|head| head.is_changed).collect();
     dialect::update_heads(connection, &changed)?;

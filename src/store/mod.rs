@@ -85,6 +85,8 @@ pub struct TradesChange {
     pub complete_spans: Vec<Span>,
     /// Stretches of time that the venue does not have, with the reason. They never replace complete ones.
     pub unavailable: Vec<(Span, String)>,
+    /// Stretches of time that are not complete after all; applied before anything else.
+    pub withdrawn: Vec<Span>,
 }
 
 impl TradesChange {
@@ -96,6 +98,7 @@ impl TradesChange {
             complete_ids: Vec::new(),
             complete_spans: Vec::new(),
             unavailable: Vec::new(),
+            withdrawn: Vec::new(),
         }
     }
 }

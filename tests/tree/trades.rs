@@ -8,7 +8,7 @@ use candlewick::status::{Mode, Phase};
 use candlewick::store::CandleSource;
 use chrono::TimeDelta;
 
-use crate::support::stage::{Stage, in_virtual_time, minutes, seconds};
+use crate::support::stage::{Stage, in_virtual_time, minutes, seconds, symbol};
 
 async fn collecting(exchange: &str, name: &str, source: CandleSource, timeframes: &[Timeframe]) -> Stage {
     let mut stage = Stage::new(SimConfig::default()).await;
@@ -145,6 +145,20 @@ fn lost_trades_are_found_by_their_ids_and_read_again() {
             stage.assert_minutes("kraken", "BTC/USD", seconds(30)).await;
             assert!(stage.simulator.stats().faults.values().sum::<u64>() > 0, "{kind:?}");
         }
+    });
+}
+
+#[test]
+fn where_ids_have_gaps_the_candles_tell_which_trades_a_mute_stream_left_out() {
+    in_virtual_time(async {
+        let stage = collecting("bitfinex", "BTC/USD", CandleSource::Venue, &[Timeframe::M1]).await;
+        stage.until("live", minutes(5), |stage| stage.is_live("bitfinex:BTC/USD")).await;
+        // One market of a connection that lives on.
+        let fault = Fault::new(FaultKind::Stall).on(Venue::BITFINEX).symbol(symbol("BTC/USD"));
+        stage.inject(fault.between(Duration::ZERO, minutes(4)));
+        stage.pass(minutes(40)).await;
+        assert!(stage.simulator.stats().faults["stall"] > 0);
+        stage.assert_trades("bitfinex", "BTC/USD", stage.now() - minutes(2)).await;
     });
 }
 

@@ -11,6 +11,7 @@ use crate::engine::book::Call;
 use crate::engine::page::Page;
 use crate::exchange::{ErrorKind, VenueError};
 use crate::market::ledger::{Coverage, LedgerChange, TOO_OLD};
+use crate::store::StoreError;
 use crate::supervise::exit::Exit;
 
 /// A place for one REST call, taken until its result is durable.
@@ -98,9 +99,17 @@ impl SymbolActor {
         let checks = revise::Checks::new(&self.series, index, &conclusion.candles, conclusion.denied.clone());
         let store = self.setup.store.clone();
         // Most pages bring nothing that a parent bar was built from: they are queued at once.
-        let checking = async move { checks.run(&*store).await };
+        let comparison = self.comparison(index, &conclusion.candles, self.setup.venue.now());
+        let checking = async move {
+            let short = match comparison {
+                Some(comparison) => comparison.run(&*store).await?,
+                None => Vec::new(),
+            };
+            Ok::<_, StoreError>((checks.run(&*store).await?, short))
+        };
         ctx.spawn(checking.into_actor(self).map(move |found, actor, ctx| match found {
-            Ok(found) => {
+            Ok((found, short)) => {
+                actor.read_again(short, actor.setup.venue.now());
                 found.withdrawn.spans().iter().for_each(|span| actor.series[index].withdraw(*span, sent_at));
                 for correction in found.corrections {
                     let revise::Correction { series, open_time, candle } = correction;

@@ -5,6 +5,7 @@
 //! a failure that is its own ends this life; the parent's back-off is the wait.
 
 mod calls;
+mod compare;
 mod derived;
 mod opening;
 mod passes;

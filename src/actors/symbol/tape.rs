@@ -19,7 +19,7 @@ use crate::engine::tape::live::{Heard, Live};
 use crate::engine::tape::pass::Pass;
 use crate::engine::tape::{Tape, TradeCall};
 use crate::exchange::{ErrorKind, TradeCursor, VenueError};
-use crate::market::{Span, Timeframe, Trade};
+use crate::market::{Span, SpanSet, Timeframe, Trade};
 use crate::store::{SymbolId, TradesChange};
 use crate::supervise::exit::Exit;
 
@@ -84,7 +84,8 @@ impl TapeSide {
     /// True when anything waits to be saved.
     pub fn has_pending(&self) -> bool {
         let change = &self.pending;
-        !(change.trades.is_empty() && change.complete_spans.is_empty() && change.unavailable.is_empty())
+        let has_spans = !(change.complete_spans.is_empty() && change.withdrawn.is_empty());
+        has_spans || !(change.trades.is_empty() && change.unavailable.is_empty())
     }
 
     /// True when what waits should be saved now.
@@ -112,6 +113,15 @@ impl TapeSide {
         let mut change = std::mem::replace(&mut self.pending, TradesChange::new(symbol));
         change.complete_ids = ids.ranges().iter().map(|range| (range.first, range.last)).collect();
         change
+    }
+
+    /// A stretch is not complete after all.
+    pub fn withdraw(&mut self, span: Span, now: DateTime<Utc>) {
+        // What waits was stated before this.
+        let before: SpanSet = self.pending.complete_spans.drain(..).collect();
+        self.pending.complete_spans = before.subtract(&[span].into_iter().collect()).spans().to_vec();
+        self.pending.withdrawn.push(span);
+        self.wait_for_save(now);
     }
 
     fn keep(&mut self, trades: Vec<Trade>, known: impl IntoIterator<Item = Span>, ids: &IdRanges, now: DateTime<Utc>) {
@@ -183,6 +193,7 @@ impl SymbolActor {
             let Heard { mut fresh, proven, ids, built: decided, broke: lost } = heard;
             fresh.retain(|trade| !side.tape.knows(trade));
             broke |= lost;
+            let proven = side.tape.believed(proven);
             side.tape.heard(&proven, ids.ranges(), fresh.iter().map(|trade| trade.time).max());
             times.extend(fresh.iter().map(|trade| trade.time));
             side.keep(fresh, proven, &ids, now);

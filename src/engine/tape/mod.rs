@@ -81,6 +81,8 @@ pub struct Tape {
     continuations: Vec<(DateTime<Utc>, TradeCursor)>,
     /// Quiet stretches that one page told of, by their beginning.
     doubts: BTreeMap<DateTime<Utc>, Doubt>,
+    /// Stretches that candles have shown to lack trades.
+    wanting: SpanSet,
     /// Where a pass has got to, and the last id before it.
     pass_end: Option<(DateTime<Utc>, u64)>,
     /// Time of the newest trade heard or read.
@@ -109,6 +111,7 @@ impl Tape {
             ids: IdRanges::default(),
             continuations: Vec::new(),
             doubts: BTreeMap::new(),
+            wanting: SpanSet::new(),
             pass_end: None,
             newest: None,
             doubted: BTreeSet::new(),
@@ -173,6 +176,35 @@ impl Tape {
         Some(Span::new(range.from + TimeDelta::microseconds(1), range.to)).filter(|span| !span.is_empty())
     }
 
+    /// True where a stream can leave out trades without a trace, and REST has them.
+    pub fn can_be_wanting(&self) -> bool {
+        !self.rules.ids_are_dense && self.rules.rest.is_some_and(|rest| rest.history != TradeHistory::Recent)
+    }
+
+    /// True when a stretch counts as complete and has not been found wanting before.
+    pub fn is_comparable(&self, span: Span) -> bool {
+        self.known.covers(span) && self.wanting.within(span).is_empty()
+    }
+
+    /// A stretch lacks trades though it counts as complete: it is read again, once. False when it was.
+    pub fn doubt(&mut self, span: Span) -> bool {
+        let is_news = self.is_comparable(span);
+        if is_news {
+            self.known.remove(span);
+            self.wanting.insert(span);
+        }
+        is_news
+    }
+
+    /// What of the stretches that a connection has proven stays so: where candles have shown that
+    /// trades are lacking, only REST knows.
+    pub fn believed(&self, proven: Vec<Span>) -> Vec<Span> {
+        if self.wanting.is_empty() {
+            return proven;
+        }
+        proven.into_iter().collect::<SpanSet>().subtract(&self.wanting).spans().to_vec()
+    }
+
     /// A stretch between two known ids that are not neighbours is not complete; once.
     fn doubt_gaps(&mut self) {
         for (before, after) in self.ids.gaps() {
@@ -187,10 +219,8 @@ impl Tape {
     pub fn missing(&self, now: DateTime<Utc>, live_from: Option<DateTime<Utc>>) -> SpanSet {
         let Some(from) = self.rules.collects_from else { return SpanSet::new() };
         let wanted = Span::new(from, self.edge(now, live_from));
-        if wanted.is_empty() {
-            return SpanSet::new();
-        }
-        self.known.gaps(wanted).subtract(&self.unavailable)
+        let gaps = if wanted.is_empty() { SpanSet::new() } else { self.known.gaps(wanted) };
+        gaps.union(&self.wanting.subtract(&self.known)).subtract(&self.unavailable)
     }
 
     fn edge(&self, now: DateTime<Utc>, live_from: Option<DateTime<Utc>>) -> DateTime<Utc> {

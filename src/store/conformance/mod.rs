@@ -61,6 +61,7 @@ pub async fn run_all(make: impl AsyncFn() -> Arc<dyn Store>) {
         trades::ids_that_are_text_are_told_apart,
         trades::id_ranges_and_spans_merge,
         trades::what_the_venue_does_not_have_gives_way_to_what_it_has,
+        trades::what_turns_out_to_lack_trades_is_complete_no_more,
         trades::trades_are_read_in_pages_and_by_id,
         trades::impossible_trades_are_refused_with_their_batch,
         tickers::a_ticker_takes_the_place_of_the_one_before,

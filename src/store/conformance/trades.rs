@@ -90,6 +90,18 @@ pub(super) async fn what_the_venue_does_not_have_gives_way_to_what_it_has(store:
     assert_eq!(coverage.unavailable, expected);
 }
 
+pub(super) async fn what_turns_out_to_lack_trades_is_complete_no_more(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    let complete = |spans| TradesChange { complete_spans: spans, ..change(&fixture, vec![]) };
+    save(&fixture, complete(vec![minutes(0, 3), minutes(5, 9)])).await;
+    save(&fixture, TradesChange { withdrawn: vec![minutes(2, 6), minutes(7, 8)], ..change(&fixture, vec![]) }).await;
+    let spans = SpanSet::from_iter([minutes(0, 2), minutes(6, 7), minutes(8, 9)]);
+    assert_eq!(ok(fixture.store.trade_coverage(fixture.symbol).await).spans, spans);
+    let again = TradesChange { withdrawn: vec![minutes(0, 1)], ..complete(vec![minutes(0, 9)]) };
+    save(&fixture, again).await;
+    assert_eq!(ok(fixture.store.trade_coverage(fixture.symbol).await).spans, SpanSet::from_iter([minutes(0, 9)]));
+}
+
 pub(super) async fn trades_are_read_in_pages_and_by_id(store: Arc<dyn Store>) {
     let fixture = Fixture::new(store).await;
     let aggregated = Trade { last_id: TradeId::Number(14), ..trade(12, 2) };

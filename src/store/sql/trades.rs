@@ -19,6 +19,9 @@ pub fn write(connection: &mut Connection, change: &TradesChange, now: Micros) ->
     }
     let records = change.trades.iter().map(|trade| TradeRecord::new(symbol, trade)).collect::<Result<Vec<_>, _>>()?;
     dialect::insert_trades(connection, &records)?;
+    for span in change.withdrawn.iter().filter(|span| !span.is_empty()) {
+        withdraw(connection, symbol, *span, now)?;
+    }
     for &(first, last) in &change.complete_ids {
         let range = i64::try_from(first).ok().zip(last.checked_add(1).and_then(|end| i64::try_from(end).ok()));
         let Some((from, to)) = range.filter(|(from, to)| from < to) else {
@@ -67,15 +70,47 @@ fn cover(connection: &mut Connection, symbol: i64, kind: &str, from: i64, to: i6
             }
         }
     }
-    diesel::insert_into(trade_coverage::table)
-        .values((
-            trade_coverage::symbol_id.eq(symbol),
-            trade_coverage::kind.eq(kind),
-            trade_coverage::from_key.eq(from),
-            trade_coverage::to_key.eq(to),
-            trade_coverage::updated_at.eq(now),
-        ))
-        .execute(connection)?;
+    insert_complete(connection, symbol, kind, from, to, now)
+}
+
+fn insert_complete(
+    connection: &mut Connection,
+    symbol: i64,
+    kind: &str,
+    from: i64,
+    to: i64,
+    now: Micros,
+) -> Result<(), Fault> {
+    if from < to {
+        diesel::insert_into(trade_coverage::table)
+            .values((
+                trade_coverage::symbol_id.eq(symbol),
+                trade_coverage::kind.eq(kind),
+                trade_coverage::from_key.eq(from),
+                trade_coverage::to_key.eq(to),
+                trade_coverage::updated_at.eq(now),
+            ))
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+/// Takes a stretch of time out of what is complete.
+fn withdraw(connection: &mut Connection, symbol: i64, span: Span, now: Micros) -> Result<(), Fault> {
+    let (from, to) = (micros(span.from).0, micros(span.to).0);
+    let parts: Vec<(i64, i64)> = trade_coverage::table
+        .filter(trade_coverage::symbol_id.eq(symbol))
+        .filter(trade_coverage::kind.eq(TIME))
+        .filter(trade_coverage::state.eq(COMPLETE))
+        .filter(trade_coverage::from_key.lt(to))
+        .filter(trade_coverage::to_key.gt(from))
+        .select((trade_coverage::from_key, trade_coverage::to_key))
+        .load(connection)?;
+    for (start, end) in parts {
+        diesel::delete(trade_coverage::table.find((symbol, TIME, start))).execute(connection)?;
+        insert_complete(connection, symbol, TIME, start, from, now)?;
+        insert_complete(connection, symbol, TIME, to, end, now)?;
+    }
     Ok(())
 }
 

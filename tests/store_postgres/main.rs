@@ -1,13 +1,81 @@
 //! The PostgreSQL store: the common suite, and what only a server can show.
 
+mod doors;
+mod outages;
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod schema;
+mod writers;
 
-use candlewick::store::{self, Access, conformance};
+use std::sync::Arc;
+
+use candlewick::market::{Candle, FinalCandle, Rule, Source, Span, Timeframe};
+use candlewick::store::{
+    self, Access, CandleQuery, CandleSource, Coverage, LedgerChange, NewSymbol, SeriesChange, SeriesRow, Store,
+    StoreError, WriteBatch, conformance,
+};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use postgres::Server;
 
 #[tokio::test]
 async fn a_server_keeps_every_promise() {
-    conformance::run_all(async || store::open(&Server::shared().database(), Access::Create).await.unwrap()).await;
+    conformance::run_all(async || open(&Server::shared().database()).await).await;
+}
+
+async fn open(url: &str) -> Arc<dyn Store> {
+    store::open(url, Access::Create).await.unwrap()
+}
+
+async fn refusal(url: &str, access: Access) -> StoreError {
+    store::open(url, access).await.unwrap_err()
+}
+
+fn minute(n: i64) -> DateTime<Utc> {
+    "2026-11-20T00:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::minutes(n)
+}
+
+/// The series of minutes of a symbol, which becomes wanted.
+async fn minutes_of(store: &dyn Store, symbol: &str) -> SeriesRow {
+    let wanted = NewSymbol {
+        exchange: "kraken".to_owned(),
+        symbol: symbol.parse().unwrap(),
+        timeframes: vec![Timeframe::M1],
+        backfill_from: minute(0),
+        collect_trades: false,
+        candle_source: CandleSource::Venue,
+        only_ticker: false,
+    };
+    store.add_symbol(&wanted).await.unwrap();
+    let rows = store.symbols().await.unwrap();
+    let row = rows.iter().find(|row| row.symbol.as_str() == symbol).unwrap();
+    store.open_series(row.id, Timeframe::M1).await.unwrap()
+}
+
+/// Minutes of a series, complete with their candles.
+fn minutes(series: &SeriesRow, from: i64, to: i64) -> SeriesChange {
+    let candles = (from..to).map(|n| FinalCandle {
+        candle: Candle { volume: n as f64, ..Candle::flat(minute(n), 100.0) },
+        source: Source::Rest,
+        rule: Rule::Rest,
+        observed_at: minute(n + 2),
+    });
+    let span = Span::new(minute(from), minute(to));
+    SeriesChange {
+        candles: candles.collect(),
+        ledger: vec![LedgerChange::Set(span, Coverage::Complete { verified: true })],
+        extent: Some((span, "not_fetched")),
+        ..SeriesChange::new(series.id)
+    }
+}
+
+fn batch(series: Vec<SeriesChange>) -> WriteBatch {
+    WriteBatch { series, ..WriteBatch::default() }
+}
+
+/// Candles and entries of the ledger.
+async fn held(store: &dyn Store, series: &SeriesRow) -> (usize, usize) {
+    let span = Span::new(DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
+    let query = CandleQuery { span, limit: None, newest_first: false };
+    (store.candles(series.id, query).await.unwrap().len(), store.ledger(series.id).await.unwrap().len())
 }

@@ -80,7 +80,11 @@ impl Dialler {
             let connected = self.location.config.connect_raw(tap, NoTls).await;
             let (client, driver) = connected.map_err(|cause| error::from_login(&cause, &self.location))?;
             // Ends when the client is dropped or the server hangs up; its words reach the client.
-            self.handle.spawn(async move { drop(driver.await) });
+            let over = Arc::clone(&heard);
+            self.handle.spawn(async move {
+                drop(driver.await);
+                over.close();
+            });
             let connection = AsyncPgConnection::try_from(client).await;
             connection.map_err(|cause| error::from_setup(cause, &heard, &self.location))
         };

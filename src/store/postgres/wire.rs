@@ -46,7 +46,8 @@ impl Heard {
         *self.code.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
     }
 
-    fn close(&self) {
+    /// Nobody listens any more.
+    pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
     }
 }

@@ -15,6 +15,7 @@ use toml::{Table, Value};
 
 use crate::exchange::registry;
 pub use crate::store::ExchangeMode;
+pub use crate::store::postgres::Timescale;
 use crate::store::{self, StoreError};
 use crate::supervise::policy::{ReprobePolicy, RestartPolicy};
 use crate::telemetry::Logging;
@@ -39,6 +40,8 @@ pub struct Config {
     pub reprobe: ReprobePolicy,
     /// How the writer batches.
     pub writer: WriterConfig,
+    /// How TimescaleDB keeps candles and trades, where it is.
+    pub timescale: Timescale,
     /// Status reports.
     pub status: StatusConfig,
     /// The ordered stop.
@@ -122,6 +125,7 @@ impl Default for Config {
             },
             reprobe: ReprobePolicy::default(),
             writer: WriterConfig { batch_rows: 2000, batch_age: Duration::from_millis(250), queue_messages: 256 },
+            timescale: Timescale::default(),
             status: StatusConfig { interval: Duration::from_secs(30) },
             shutdown: ShutdownConfig { deadline: Duration::from_secs(10) },
             log: Logging::default(),
@@ -228,6 +232,10 @@ impl Config {
             section.read_count("batch_rows", &mut self.writer.batch_rows);
             section.read_wait("batch_age", &mut self.writer.batch_age);
             section.read_count("queue_messages", &mut self.writer.queue_messages);
+        });
+        section.section("timescale", |section| {
+            section.read_wait("chunk_interval", &mut self.timescale.chunk_interval);
+            section.read_wait("compress_after", &mut self.timescale.compress_after);
         });
         section.section("status", |section| section.read_wait("interval", &mut self.status.interval));
         section.section("shutdown", |section| section.read_wait("deadline", &mut self.shutdown.deadline));

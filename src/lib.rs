@@ -49,7 +49,7 @@
 //! * [`market`]: values (symbols, timeframes, grids, candles, coverage) and their arithmetic.
 //! * [`exchange`]: what each venue can do, as data, and how it speaks, as pure functions.
 //! * [`engine`]: decisions without I/O: what is final, what to ask for next, what an answer proves.
-//! * [`store`]: the database as a contract, its SQLite backend, [reading](store::reader) and
+//! * [`store`]: the database as a contract, SQLite and PostgreSQL, [reading](store::reader) and
 //!   [verification](store::inventory).
 //! * [`transport`]: HTTP and WebSocket, the only way out.
 //! * [`supervise`] and [`actors`]: the tree that does the work and survives its failures.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::postgres::Timescale;
 use super::{Store, StoreError, postgres, sqlite};
 use crate::clock::Clock;
 
@@ -88,17 +89,22 @@ pub struct Migrated {
     pub version: String,
     /// Versions applied, oldest first; empty when it was up to date.
     pub applied: Vec<String>,
+    /// Candles and trades are hypertables of TimescaleDB.
+    pub is_timescale: bool,
 }
 
 /// Creates the database where it is absent (a PostgreSQL database must exist) and brings its schema
-/// up to date.
+/// up to date. A PostgreSQL database with the extension timescaledb gets hypertables.
 ///
 /// # Errors
 /// Those of [`open`].
-pub async fn migrate(url: &str) -> Result<Migrated, StoreError> {
-    let (version, applied) = match open_backend(url, Access::Create, Clock::system()).await? {
-        Backend::Sqlite(store) => (store.schema_version()?, store.applied_migrations().to_vec()),
-        Backend::Postgres(store) => (store.schema_version()?, store.applied_migrations().to_vec()),
+pub async fn migrate(url: &str, timescale: Timescale) -> Result<Migrated, StoreError> {
+    let (version, applied, is_timescale) = match open_backend(url, Access::Create, Clock::system()).await? {
+        Backend::Sqlite(store) => (store.schema_version()?, store.applied_migrations().to_vec(), false),
+        Backend::Postgres(store) => {
+            let is_timescale = store.prepare_timescale(timescale).await?;
+            (store.schema_version()?, store.applied_migrations().to_vec(), is_timescale)
+        }
     };
-    Ok(Migrated { version, applied })
+    Ok(Migrated { version, applied, is_timescale })
 }

@@ -1,7 +1,7 @@
 //! The schema as others meet it: by plain SQL, with fewer rights, from a newer program.
 
 use candlewick::market::Timeframe;
-use candlewick::store::{self, Access, StoreError, SymbolState};
+use candlewick::store::{self, Access, StoreError, SymbolState, conformance};
 
 use crate::postgres::{PASSWORD, Server, name};
 use crate::{batch, held, minutes, minutes_of, open, refusal};
@@ -113,6 +113,47 @@ async fn a_schema_that_is_newer_or_older_or_somebody_elses_is_told() {
     );
 }
 
+#[tokio::test]
+async fn without_the_extension_migrate_makes_plain_tables() {
+    let server = Server::shared();
+    let url = server.database();
+    let migrated = migrated(url.clone()).await.unwrap();
+    assert!(!migrated.is_timescale && !migrated.applied.is_empty());
+    let key = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'trades_pkey'";
+    assert_eq!(server.sql(name(&url), key), "PRIMARY KEY (symbol_id, trade_id, venue_id)");
+}
+
+#[tokio::test]
+async fn with_time_in_the_key_of_trades_every_promise_is_kept_too() {
+    let server = Server::shared();
+    conformance::run_all(async || {
+        let url = server.database();
+        let store = open(&url).await;
+        server.sql(name(&url), include_str!("../../src/store/postgres/trades_by_time.sql"));
+        store
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_schema_goes_down_and_up_again_the_same() {
+    let server = Server::shared();
+    let url = server.database();
+    drop(open(&url).await);
+    let everything = "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_class c \
+                      JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.relnamespace = 'public'::regnamespace \
+                      AND a.attnum > 0 ORDER BY 1, 2; \
+                      SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1; \
+                      SELECT tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1";
+    let before = server.sql(name(&url), everything);
+    assert!(before.lines().count() > 100, "the whole schema is there");
+    server.sql(name(&url), include_str!("../../migrations/postgres/2026-11-20-000000_initial/down.sql"));
+    let left = server.sql(name(&url), everything);
+    assert!(left.lines().all(|line| line.starts_with("__diesel_schema_migrations")), "{left}");
+    server.sql(name(&url), include_str!("../../migrations/postgres/2026-11-20-000000_initial/up.sql"));
+    assert_eq!(server.sql(name(&url), everything), before);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn programs_that_create_the_schema_at_once_all_find_it_made() {
     let url = Server::shared().database();
@@ -158,5 +199,5 @@ async fn a_role_with_the_documented_rights_collects_and_one_that_reads_is_told_w
 }
 
 async fn migrated(url: String) -> Result<store::Migrated, StoreError> {
-    store::migrate(&url).await
+    store::migrate(&url, Default::default()).await
 }

@@ -14,6 +14,7 @@ mod lock;
 #[allow(clippy::duplicate_mod)]
 #[path = "../sql/mod.rs"]
 mod sql;
+mod timescale;
 mod tls;
 mod wire;
 
@@ -26,6 +27,7 @@ use self::link::{Connection, Dialler, Engine, Pool};
 use self::location::Location;
 use self::lock::Guard;
 use self::sql::{migrations, transaction};
+pub use self::timescale::Timescale;
 use super::fault::Fault;
 use super::tables::moment::micros;
 use super::{Access, CollectorLock, StoreError};
@@ -111,6 +113,15 @@ impl PostgresStore {
             Fault::Store(error) => error,
             Fault::Database(error) => StoreError::Corrupt(error.to_string()),
         })
+    }
+
+    /// Makes hypertables of candles and trades, or changes their settings, where the database has
+    /// the extension; false where it has not.
+    ///
+    /// # Errors
+    /// Those of the server: only the owner of the tables may do this.
+    pub async fn prepare_timescale(&self, settings: Timescale) -> Result<bool, StoreError> {
+        self.writer.run(move |connection| timescale::prepare(connection, settings)).await
     }
 
     /// The clock that stamps rows.

@@ -7,6 +7,8 @@
 
 #[path = "support/check.rs"]
 mod check;
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "support/program.rs"]
 mod program;
 
@@ -204,13 +206,33 @@ async fn heal(simulated: &Simulated, database: &str, store: &dyn Store, until: D
 
 #[tokio::test]
 async fn a_daemon_killed_in_the_midst_of_faults_holds_every_candle_of_the_exchanges_when_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let kinds = ordeal(&url(folder.path()), setting("CANDLEWICK_KILLS").unwrap_or(5), || {}).await;
+    // A short fault may fall into a pause, or into a life that waits out another one.
+    assert!(kinds > 12, "only {kinds} kinds of faults struck");
+}
+
+#[tokio::test]
+async fn a_daemon_on_postgresql_survives_its_own_deaths_and_its_servers() {
+    let mut server = postgres::Server::start(&[]);
+    let database = server.database();
+    let outage = || {
+        server.stop();
+        thread::sleep(Duration::from_secs(2));
+        server.resume();
+    };
+    let kinds = ordeal(&database, setting("CANDLEWICK_KILLS").unwrap_or(5).div_ceil(2), outage).await;
+    assert!(kinds > 6, "only {kinds} kinds of faults struck");
+}
+
+/// Kills a daemon in the midst of faults, has `trouble` made in the midst of each of its lives, and
+/// compares what is stored in the end with what the exchanges had. Gives the kinds of faults that struck.
+async fn ordeal(database: &str, kills: u64, mut trouble: impl FnMut()) -> usize {
     let began = Instant::now();
     let seed = setting("CANDLEWICK_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
-    let kills = setting("CANDLEWICK_KILLS").unwrap_or(5);
-    println!("CANDLEWICK_SEED={seed} CANDLEWICK_KILLS={kills}");
+    println!("CANDLEWICK_SEED={seed} CANDLEWICK_KILLS={kills} {}", database.split(':').next().unwrap());
     let mut dice = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
-    let database = url(folder.path());
     let write = |name: &str, text: &str| write(folder.path(), name, text);
     let faults = write("faults.toml", &script(&mut dice, kills));
     // Waits for the network are not scaled, and a minute of them is an hour of the exchanges.
@@ -229,28 +251,31 @@ async fn a_daemon_killed_in_the_midst_of_faults_holds_every_candle_of_the_exchan
         writeln!(wishes, "{exchange},{symbol},{timeframes},1").unwrap();
     }
     let wishes = write("symbols.csv", &wishes);
-    let imported = finished(&["symbols", "import", &wishes, "--database", &database]);
+    let imported = finished(&["symbols", "import", &wishes, "--database", database]);
     assert_eq!(imported.status.code(), Some(0), "{}", text(&imported.stderr));
 
-    let run = || Running::start(&["run", "--config", &config, "--database", &database, "--simulator", &simulated.url]);
+    let run = || Running::start(&["run", "--config", &config, "--database", database, "--simulator", &simulated.url]);
     for _ in 0..kills {
         let mut daemon = run();
-        thread::sleep(Duration::from_millis(dice.random_range(500..14_000)));
+        let life = Duration::from_millis(dice.random_range(500..14_000));
+        thread::sleep(life / 2);
+        trouble();
+        thread::sleep(life / 2);
         assert_eq!(daemon.child.try_wait().unwrap(), None, "it died by itself: {}", daemon.words.lock().unwrap());
         daemon.signal("KILL");
         assert_eq!(daemon.exit_code(), None);
-        verify(&database);
+        verify(database);
         thread::sleep(Duration::from_millis(dice.random_range(0..2_000)));
     }
     let mut daemon = run();
-    let store = store::open(&database, Access::ReadOnly).await.unwrap();
+    let store = store::open(database, Access::ReadOnly).await.unwrap();
     let faulty = TimeDelta::minutes(((kills + 1) * MINUTES) as i64);
     let until = simulated.now().max(start + faulty);
-    heal(&simulated, &database, &*store, until).await;
+    heal(&simulated, database, &*store, until).await;
     let healed = simulated.now();
     daemon.signal("TERM");
     assert_eq!(daemon.exit_code(), Some(0), "{}", daemon.words.lock().unwrap());
-    verify(&database);
+    verify(database);
 
     let mut checked = Checked::default();
     check::structure(&*store, &mut checked).await;
@@ -267,9 +292,7 @@ async fn a_daemon_killed_in_the_midst_of_faults_holds_every_candle_of_the_exchan
     // A day of 60 markets, less the sessions that were closed and what Kraken no longer serves.
     assert!(checked.candles > 40_000, "only {} candles", checked.candles);
     let struck = simulated.json("/stats")["faults"].as_object().unwrap().clone();
-    // A short fault may fall into a pause, or into a life that waits out another one.
-    let kinds = struck.values().filter(|times| **times != 0).count();
-    assert!(kinds > 12, "only {kinds} kinds of faults struck: {struck:?}");
+    struck.values().filter(|times| **times != 0).count()
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> String {

@@ -5,7 +5,6 @@
 //! host's System. Several collectors may live in one process, each on its own database.
 
 mod simulator;
-mod wanted;
 
 use std::sync::Arc;
 
@@ -18,14 +17,15 @@ use crate::actors::messages::{Refresh, Shutdown};
 use crate::actors::supervisor::{CollectorFailed, SupervisorSetup};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::control::{Command, Reply};
 use crate::market::Symbol;
 use crate::status::{Board, ComponentStatus, Tally, Totals};
 use crate::store::{self, Access, NewSymbol, Store, StoreError, SymbolChange, SymbolState};
 use crate::transport::Transport;
 use crate::transport::net::{NetTransport, SetupError};
 
+pub use crate::control::wanted::{add_symbol, exchange_row};
 pub use simulator::simulated_markets;
-pub use wanted::{add_symbol, exchange_row};
 
 /// Why a collector did not start.
 #[derive(Debug, thiserror::Error)]
@@ -231,6 +231,12 @@ impl CollectorHandle {
         let known = self.store.set_symbol_state(exchange, symbol, &state).await?;
         self.refresh().await;
         Ok(known)
+    }
+
+    /// Carries out a command, once by its id: what HTTP and Redis do, for the host itself. `None`
+    /// when the collector has ended.
+    pub async fn command(&self, command: Command) -> Option<Reply> {
+        self.addr.send(command).await.ok()
     }
 
     async fn refresh(&self) {

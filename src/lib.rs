@@ -51,6 +51,7 @@
 //! * [`engine`]: decisions without I/O: what is final, what to ask for next, what an answer proves.
 //! * [`store`]: the database as a contract, SQLite and PostgreSQL, [reading](store::reader) and
 //!   [verification](store::inventory).
+//! * [`control`]: commands as data: what may be asked of a running collector, and what became of it.
 //! * [`transport`]: HTTP and WebSocket, the only way out.
 //! * [`supervise`] and [`actors`]: the tree that does the work and survives its failures.
 //! * [`collector`]: the tree as one object; [`cli`]: the commands.
@@ -61,6 +62,7 @@ pub mod cli;
 pub mod clock;
 pub mod collector;
 pub mod config;
+pub mod control;
 pub mod engine;
 pub mod exchange;
 pub mod market;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
 
+use crate::control::{Command, Reply};
 use crate::engine::book::Call;
 use crate::engine::budget::Refusal;
 use crate::engine::settle::{CandleFrame, ConnectionId};
@@ -345,3 +346,11 @@ pub struct Refresh;
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Shutdown;
+
+/// Host or a channel -> Supervisor -> ControlActor: carry out a command. Reply: what became of it,
+/// once that is recorded.
+/// Loss: none while the collector lives; a command whose answer did not arrive is sent again under
+/// its id.
+impl Message for Command {
+    type Result = Reply;
+}

@@ -4,6 +4,7 @@
 //! Supervisor
 //! ├── WriterActor                  the only writer of candles and coverage
 //! ├── StatusActor                  gathers reports, writes them throttled
+//! ├── ControlActor                 carries out commands
 //! └── ExchangeActor                one per exchange: gate, budget, REST, connections
 //!     ├── ProbeActor               one try to reach the venue
 //!     ├── StreamActor              one per connection
@@ -12,6 +13,7 @@
 //!
 //! Data flows down one way: frame -> StreamActor -> SymbolActor -> WriterActor -> store.
 
+pub mod control;
 pub mod exchange;
 pub mod messages;
 pub mod probe;

@@ -222,8 +222,7 @@ async fn watch(
             _ = stop.asked() => return Ok(()),
             () = &mut end => return Ok(()),
             ended = handle.ended() => {
-                ended.context("the demo is over")?;
-                return Err(Failure::Failed(anyhow!("the collector ended by itself")));
+                return Ok(ended.context("the demo is over")?);
             }
             _ = looks.tick() => {}
         }

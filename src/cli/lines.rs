@@ -5,10 +5,10 @@
 
 use std::io::{self, Write};
 
-use chrono::{DateTime, SecondsFormat, Timelike, Utc};
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 
+pub use crate::control::when::Time;
 use crate::market::{Candle, Side, Timeframe, Trade};
 
 /// A candle as a line.
@@ -91,24 +91,6 @@ impl<'a> TradeLine<'a> {
             amount: Exact(trade.amount),
             side: trade.side,
         }
-    }
-}
-
-/// An instant: whole seconds without a fraction, everything else with six digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Time(pub DateTime<Utc>);
-
-impl std::fmt::Display for Time {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let is_whole = self.0.nanosecond() < 1_000;
-        let format = if is_whole { SecondsFormat::Secs } else { SecondsFormat::Micros };
-        f.pad(&self.0.to_rfc3339_opts(format, true))
-    }
-}
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

@@ -28,12 +28,12 @@ pub mod symbols;
 pub mod tickers;
 pub mod trade_rows;
 pub mod trades;
-pub mod when;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub use crate::control::when;
 pub use failure::Failure;
 
 /// Keeps OHLCV candles and trades of many exchanges complete, exact and up to date.

@@ -68,7 +68,8 @@ async fn keep(config: Config, simulator: Option<String>, stop: StopRequest) -> R
         tokio::select! {
             ended = handle.ended() => {
                 ended.context("look at the log above for the cause")?;
-                return Err(Failure::Failed(anyhow!("the collector ended by itself")));
+                info!("stopped by a command");
+                return Ok(());
             }
             who = stop.asked() => {
                 info!("{who}: stopping in order, at most {deadline:?}; once more to end at once");

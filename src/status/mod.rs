@@ -110,7 +110,7 @@ impl Phase {
 }
 
 /// The state of one component.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComponentStatus {
     /// `exchange:symbol`, `exchange` or [`DAEMON`].
     pub component: String,

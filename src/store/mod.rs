@@ -382,4 +382,7 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// Records a command and its outcome; a known id is left alone and gives false.
     async fn record_command(&self, row: &CommandRow) -> Result<bool, StoreError>;
+
+    /// The recorded command of an id.
+    async fn command(&self, id: &str) -> Result<Option<CommandRow>, StoreError>;
 }

@@ -256,6 +256,6 @@ pub struct CommandRow {
     pub asked_by: String,
     /// When it arrived.
     pub asked_at: DateTime<Utc>,
-    /// `done` or `refused: why`.
+    /// `done: what` or `refused: why`.
     pub outcome: String,
 }

@@ -15,16 +15,18 @@ const EVERYWHERE: [&str; 2] = ["clock", "telemetry"];
 /// Which rooms a room may use, besides itself and [`EVERYWHERE`].
 const EDGES: &[(&str, &[&str])] = &[
     // The command line shows and changes everything, but never reaches into the actors or their decisions.
-    ("cli", &["collector", "sim", "store", "status", "market", "exchange", "config"]),
+    ("cli", &["collector", "sim", "store", "status", "control", "market", "exchange", "config"]),
     // The embedding face hands out the store, the status and the seams it starts the tree with.
-    ("collector", &["actors", "config", "status", "store", "transport", "exchange", "market"]),
-    ("actors", &["engine", "supervise", "transport", "store", "status", "exchange", "market", "config"]),
+    ("collector", &["actors", "config", "control", "status", "store", "transport", "exchange", "market"]),
+    ("actors", &["engine", "supervise", "transport", "store", "status", "control", "exchange", "market", "config"]),
     // Decisions, pure.
     ("engine", &["exchange", "market"]),
     // Requests and replies only.
     ("transport", &["exchange"]),
     ("store", &["market"]),
     ("status", &["market"]),
+    // Judges commands by what exchanges can do, carries them out on the store, tells of the status.
+    ("control", &["store", "status", "exchange", "market"]),
     ("exchange", &["market"]),
     // Policies and network settings are values of the rooms that obey them; exchange ids are checked
     // against the registry.

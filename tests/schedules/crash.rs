@@ -154,4 +154,5 @@ pass_on! {
     remove_statuses(components: &[String]) -> ();
     statuses() -> Vec<StatusRow>;
     record_command(row: &CommandRow) -> bool;
+    command(id: &str) -> Option<CommandRow>;
 }

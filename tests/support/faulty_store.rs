@@ -22,6 +22,7 @@ pub enum StoreCall<'a> {
     Candles(SeriesId),
     Write(&'a WriteBatch),
     PutStatuses(&'a [StatusRow]),
+    RecordCommand(&'a CommandRow),
 }
 
 type Script = Arc<dyn Fn(&StoreCall<'_>) -> Deed + Send + Sync>;
@@ -198,6 +199,11 @@ impl Store for FaultyStore {
     }
 
     async fn record_command(&self, row: &CommandRow) -> Result<bool, StoreError> {
+        self.obey(StoreCall::RecordCommand(row)).await?;
         at_once(self.inner.record_command(row))
+    }
+
+    async fn command(&self, id: &str) -> Result<Option<CommandRow>, StoreError> {
+        at_once(self.inner.command(id))
     }
 }

@@ -2,6 +2,7 @@
 //! tables say, remembers bans and budgets across their lives, and stops everything in order.
 
 mod exchanges;
+mod services;
 mod settings;
 mod shutdown;
 
@@ -12,27 +13,23 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
-use tracing::warn;
 
+use super::control::ControlActor;
 use super::exchange::{Budgets, ExchangeActor};
 use super::messages::Report;
-use super::status::{StatusActor, StatusSetup};
-use super::writer::{WriterActor, WriterSetup};
+use super::status::StatusActor;
+use super::writer::WriterActor;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::market::Symbol;
 use crate::status::{Board, ComponentStatus, DAEMON, Health, Phase, Tally};
 use crate::store::{CollectorLock, ExchangeRow, Store, SymbolRow};
 use crate::supervise::children::Children;
-use crate::supervise::exit::{ChildExited, ExitGuard};
 use crate::supervise::family::{Family, Member};
 use crate::supervise::jitter::Jitter;
-use crate::supervise::policy::{Decision, Exhausted, RestartPolicy};
+use crate::supervise::policy::{Exhausted, RestartPolicy};
 use crate::supervise::slot::SlotOwner;
 use crate::transport::Transport;
-
-const WRITER: &str = "writer";
-const STATUS: &str = "status";
 
 /// What the actor is built from.
 pub struct SupervisorSetup {
@@ -80,8 +77,10 @@ pub struct Supervisor {
     ended: Option<oneshot::Sender<Result<(), CollectorFailed>>>,
     writer: SlotOwner<WriterActor>,
     status: SlotOwner<StatusActor>,
-    services: Children<&'static str, WriterActor>,
+    control: SlotOwner<ControlActor>,
+    writers: Children<&'static str, WriterActor>,
     reporters: Children<&'static str, StatusActor>,
+    controllers: Children<&'static str, ControlActor>,
     exchanges: Children<String, ExchangeActor>,
     families: HashMap<String, Family>,
     /// Exchanges that are not wanted any more and have not ended yet.
@@ -99,13 +98,12 @@ impl Supervisor {
     /// A supervisor that is about to start its tree.
     pub fn new(setup: SupervisorSetup) -> Supervisor {
         let policies = &setup.config.restart;
+        // Nothing that happens on a side branch may stop the collecting.
+        let side_branch = RestartPolicy { exhausted: Exhausted::Quarantine(policies.writer.period), ..policies.writer };
         Supervisor {
-            services: Children::new(policies.writer),
-            // Nothing that happens on the side branch may stop the collecting.
-            reporters: Children::new(RestartPolicy {
-                exhausted: Exhausted::Quarantine(policies.writer.period),
-                ..policies.writer
-            }),
+            writers: Children::new(policies.writer),
+            reporters: Children::new(side_branch),
+            controllers: Children::new(side_branch),
             exchanges: Children::new(policies.exchange),
             config: setup.config,
             store: setup.store,
@@ -120,6 +118,7 @@ impl Supervisor {
             ended: Some(setup.ended),
             writer: SlotOwner::default(),
             status: SlotOwner::default(),
+            control: SlotOwner::default(),
             families: HashMap::new(),
             ending: BTreeSet::new(),
             service_family: Family::new(),
@@ -130,36 +129,6 @@ impl Supervisor {
             is_looking: false,
             is_stopping: false,
         }
-    }
-
-    fn start_status(&mut self, ctx: &mut Context<Self>) {
-        let generation = self.reporters.next_generation();
-        let actor = StatusActor::new(StatusSetup {
-            board: self.board.clone(),
-            store: self.store.clone(),
-            clock: self.clock.clone(),
-            config: self.config.status.clone(),
-            guard: ExitGuard::new(STATUS, generation, ctx.address().recipient()),
-            member: self.service_family.1.clone(),
-        })
-        .start();
-        self.reporters.started(STATUS, generation, actor.clone());
-        self.status.fill(actor);
-    }
-
-    fn start_writer(&mut self, ctx: &mut Context<Self>) {
-        let generation = self.services.next_generation();
-        let actor = WriterActor::new(WriterSetup {
-            store: self.store.clone(),
-            config: self.config.writer.clone(),
-            tally: self.tally.clone(),
-            status: self.status.slot(),
-            guard: ExitGuard::new(WRITER, generation, ctx.address().recipient()),
-            member: self.service_family.1.clone(),
-        })
-        .start();
-        self.services.started(WRITER, generation, actor.clone());
-        self.writer.fill(actor);
     }
 
     fn report(&self) {
@@ -181,32 +150,9 @@ impl Actor for Supervisor {
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.start_status(ctx);
         self.start_writer(ctx);
+        self.start_control(ctx);
         self.look(ctx);
         ctx.run_interval(settings::LOOK_EVERY, |actor, ctx| actor.look(ctx));
         ctx.run_interval(Duration::from_secs(5), |actor, _| actor.report());
-    }
-}
-
-impl Handler<ChildExited<&'static str>> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, message: ChildExited<&'static str>, ctx: &mut Context<Self>) {
-        let now = self.clock.now();
-        let decision = match message.id {
-            WRITER => self.services.exited(&message, now, self.jitter.draw()),
-            _ => self.reporters.exited(&message, now, self.jitter.draw()),
-        };
-        let Some(decision) = decision.filter(|_| !self.is_stopping) else { return };
-        warn!(service = message.id, exit = ?message.exit, "service ended");
-        match (decision, message.id) {
-            (Decision::RestartAt(at) | Decision::Quarantine { until: at }, id) => {
-                let wait = self.clock.to_wall((at - now).to_std().unwrap_or_default());
-                ctx.run_later(wait.max(Duration::from_millis(1)), move |actor, ctx| match id {
-                    WRITER => actor.start_writer(ctx),
-                    _ => actor.start_status(ctx),
-                });
-            }
-            (Decision::Escalate, id) => self.escalate(format!("{id} keeps failing: {:?}", message.exit), ctx),
-        }
     }
 }

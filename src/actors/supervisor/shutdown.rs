@@ -26,10 +26,15 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         self.exchanges.living().for_each(|(_, addr)| addr.do_send(Stop));
-        self.services.living().for_each(|(_, addr)| addr.do_send(Stop));
+        self.writers.living().for_each(|(_, addr)| addr.do_send(Stop));
+        self.controllers.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.reporters.living().for_each(|(_, addr)| addr.do_send(Stop));
         if let Some(ended) = self.ended.take() {
-            let _ = ended.send(Ok(()));
+            let how = match std::thread::panicking() {
+                true => Err(CollectorFailed("its supervisor panicked".to_owned())),
+                false => Ok(()),
+            };
+            let _ = ended.send(how);
         }
     }
 }
@@ -38,12 +43,16 @@ impl Handler<Shutdown> for Supervisor {
     type Result = ResponseActFuture<Self, ()>;
 
     fn handle(&mut self, _: Shutdown, _: &mut Context<Self>) -> Self::Result {
+        if self.is_stopping {
+            // A stop is under way; this one is answered by the end of the actor.
+            return Box::pin(std::future::pending::<()>().into_actor(self));
+        }
         self.is_stopping = true;
         let deadline = tokio::time::Instant::now() + self.config.shutdown.deadline;
         let left = move || deadline.saturating_duration_since(tokio::time::Instant::now());
         self.exchanges.living().for_each(|(_, addr)| addr.do_send(Stop));
         let families: Vec<Family> = self.families.drain().map(|(_, family)| family).collect();
-        let (writer, status) = (self.writer.current(), self.status.current());
+        let (writer, status, control) = (self.writer.current(), self.status.current(), self.control.current());
         let (mut services, member) = std::mem::replace(&mut self.service_family, Family::new());
         drop(member);
         let stopping = async move {
@@ -57,6 +66,9 @@ impl Handler<Shutdown> for Supervisor {
                     warn!("the writer did not finish in time; what was not stored is fetched again");
                 }
                 writer.do_send(Stop);
+            }
+            if let Some(control) = control {
+                control.do_send(Stop);
             }
             if let Some(status) = status {
                 status.do_send(Stop);

@@ -10,10 +10,10 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::wish::{BACKFILL_DAYS, Request, Wish, columns, unknown_column};
 use crate::cli::Failure;
 use crate::cli::failure::OrUsage;
 use crate::cli::listing::count;
+use crate::control::wish::{BACKFILL_DAYS, Request, Wish, columns, unknown_column};
 
 /// Reads a file's requests and checks them.
 pub(super) fn read(path: &Path, now: DateTime<Utc>) -> Result<Vec<Wish>, Failure> {

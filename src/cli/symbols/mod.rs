@@ -5,24 +5,23 @@
 //! the exchange really has the market is for the collector to find out.
 
 mod import;
-mod wish;
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde::Serialize;
 
-use self::wish::{Request, Wish};
 use super::Failure;
 use super::database::{DatabaseArgs, block_on};
 use super::lines::Time;
 use super::listing::{self, Format, Row, count, say};
 use crate::clock::Clock;
-use crate::collector::{add_symbol, exchange_row};
+use crate::control::wanted::{add_symbol, exchange_row, in_words, list, off_note, state_words, verb};
+use crate::control::wish::{self, Request, Wish};
 use crate::exchange::registry;
 use crate::market::{Symbol, Timeframe};
 use crate::store::reader::Reader;
-use crate::store::{Access, CandleSource, ExchangeRow, Store, SymbolChange, SymbolRow, SymbolState};
+use crate::store::{Access, CandleSource, Store, SymbolChange, SymbolRow, SymbolState};
 
 /// Arguments of `symbols`.
 #[derive(Debug, clap::Args)]
@@ -149,14 +148,14 @@ async fn want(database: &DatabaseArgs, wishes: &[Wish]) -> Result<(), Failure> {
         if *is_paused {
             store.set_symbol_state(&new.exchange, &new.symbol, &SymbolState::Paused).await?;
         }
-        let (counter, verb) = match change {
-            SymbolChange::Added => (&mut added, "added"),
-            SymbolChange::Widened => (&mut widened, "wants more now"),
-            SymbolChange::Unchanged => (&mut unchanged, "wants nothing new"),
+        let counter = match change {
+            SymbolChange::Added => &mut added,
+            SymbolChange::Widened => &mut widened,
+            SymbolChange::Unchanged => &mut unchanged,
         };
         *counter += 1;
         if let Some(row) = row_of(&*store, &new.exchange, &new.symbol).await? {
-            say(format_args!("{} {} {verb}: {}", row.exchange, row.symbol, wanted(&row)));
+            say(format_args!("{} {} {}: {}", row.exchange, row.symbol, verb(change), in_words(&row)));
             if row.state == SymbolState::Paused && !*is_paused {
                 let name = format!("{} {}", row.exchange, row.symbol);
                 say(format_args!("  it is paused; go on with: candlewick symbols resume {name}"));
@@ -178,39 +177,8 @@ async fn want(database: &DatabaseArgs, wishes: &[Wish]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What to know of an exchange that is switched off, or that is closed and on all the same.
-fn off_note(row: &ExchangeRow) -> Option<String> {
-    let closed = registry::find(&row.name).ok().and_then(|found| found.capabilities.closed);
-    let id = &row.name;
-    match (closed, row.enabled) {
-        (Some(why), false) => Some(format!(
-            "{why}: {id} is switched off and nothing of it is collected; switch it on with: candlewick exchanges enable {id}"
-        )),
-        (Some(why), true) => {
-            Some(format!("{why}, and {id} is on; switch it off with: candlewick exchanges disable {id}"))
-        }
-        (None, false) => Some(format!("{id} is switched off; switch it on with: candlewick exchanges enable {id}")),
-        (None, true) => None,
-    }
-}
-
 async fn row_of(store: &dyn Store, exchange: &str, symbol: &Symbol) -> Result<Option<SymbolRow>, Failure> {
     Ok(store.symbols().await?.into_iter().find(|row| row.exchange == exchange && row.symbol == *symbol))
-}
-
-/// What a symbol wants, in words.
-fn wanted(row: &SymbolRow) -> String {
-    if row.only_ticker {
-        return "the ticker only".to_owned();
-    }
-    let from = Time(row.backfill_from);
-    let trades = if row.collect_trades { " and trades" } else { "" };
-    let built = if row.candle_source == CandleSource::Trades { " built from trades" } else { "" };
-    format!("{}{built}{trades} from {from}", words(&row.timeframes))
-}
-
-fn words(timeframes: &[Timeframe]) -> String {
-    timeframes.iter().map(|timeframe| timeframe.as_str()).collect::<Vec<_>>().join(",")
 }
 
 async fn remove(database: &DatabaseArgs, name: &Name) -> Result<(), Failure> {
@@ -224,13 +192,7 @@ async fn remove(database: &DatabaseArgs, name: &Name) -> Result<(), Failure> {
 async fn set_state(database: &DatabaseArgs, name: &Name, state: SymbolState) -> Result<(), Failure> {
     let store = database.open(Access::ReadWrite).await?;
     let row = Reader::new(store.clone()).find(&name.exchange, &name.symbol).await?;
-    let outcome = match (&row.state, &state) {
-        (before, after) if before == after && *after == SymbolState::Paused => "is paused already",
-        (before, after) if before == after => "is active already",
-        (_, SymbolState::Paused) => "is paused; it stays wanted",
-        (SymbolState::Rejected(_), _) => "is active again; the collector asks the exchange once more",
-        _ => "is active again; what it missed is fetched",
-    };
+    let outcome = state_words(&row.state, &state);
     if row.state != state {
         store.set_symbol_state(&row.exchange, &row.symbol, &state).await?;
     }
@@ -302,7 +264,7 @@ impl Row for Line<'_> {
         vec![
             self.exchange.to_owned(),
             self.symbol.to_string(),
-            words(self.timeframes),
+            list(self.timeframes),
             self.from.to_string(),
             self.trades.to_string(),
             source.to_owned(),

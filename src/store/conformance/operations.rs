@@ -53,6 +53,8 @@ pub(super) async fn a_command_is_recorded_once_by_its_id(store: Arc<dyn Store>) 
     };
     assert!(ok(store.record_command(&row).await));
     assert!(!ok(store.record_command(&CommandRow { outcome: "refused: again".to_owned(), ..row.clone() }).await));
+    assert_eq!(ok(store.command("7f1c").await), Some(row.clone()), "the first one stays");
+    assert_eq!(ok(store.command("7f1d").await), None);
     assert!(ok(store.record_command(&CommandRow { id: "7f1d".to_owned(), ..row }).await));
 }
 

@@ -109,3 +109,11 @@ pub fn record_command(connection: &mut Connection, row: &CommandRow) -> Result<b
         .execute(connection)?;
     Ok(inserted == 1)
 }
+
+/// The command of an id, as recorded.
+pub fn command(connection: &mut Connection, id: &str) -> Result<Option<CommandRow>, Fault> {
+    type Record = (String, String, String, String, Micros, String);
+    let record = commands::table.find(id).first::<Record>(connection).optional()?;
+    let Some((id, kind, body, asked_by, asked_at, outcome)) = record else { return Ok(None) };
+    Ok(Some(CommandRow { id, kind, body, asked_by, asked_at: instant(asked_at, "commands")?, outcome }))
+}

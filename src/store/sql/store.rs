@@ -148,4 +148,8 @@ impl Store for Backend {
         let row = row.clone();
         self.change(move |connection| status::record_command(connection, &row)).await
     }
+    async fn command(&self, id: &str) -> Result<Option<CommandRow>, StoreError> {
+        let id = id.to_owned();
+        self.read(move |connection| status::command(connection, &id)).await
+    }
 }

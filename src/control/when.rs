@@ -1,6 +1,7 @@
-//! Points in time as users write them, for `--now`, `--from` and `--to`.
+//! Points in time as users write them and as they are told, in options, files and commands.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Timelike, Utc};
+use serde::{Serialize, Serializer};
 
 /// A text that is no point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +47,24 @@ pub fn parse(text: &str) -> Result<DateTime<Utc>, WhenError> {
 fn is_in_calendar(time: &DateTime<Utc>) -> bool {
     use chrono::Datelike;
     (1..=9999).contains(&time.year())
+}
+
+/// An instant: whole seconds without a fraction, everything else with six digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Time(pub DateTime<Utc>);
+
+impl std::fmt::Display for Time {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let is_whole = self.0.nanosecond() < 1_000;
+        let format = if is_whole { SecondsFormat::Secs } else { SecondsFormat::Micros };
+        f.pad(&self.0.to_rfc3339_opts(format, true))
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 #[cfg(test)]

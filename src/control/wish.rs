@@ -2,40 +2,50 @@
 
 use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
 
-use crate::cli::lines::Time;
-use crate::cli::when;
+use super::when::{self, Time};
 use crate::exchange::{Capabilities, Depth, TradeHistory, registry};
 use crate::market::{Symbol, Timeframe};
 use crate::store::{CandleSource, NewSymbol};
 
 /// Columns that `symbols list` prints.
-pub(super) const COLUMNS_OF_LIST: &[&str] =
+pub const COLUMNS_OF_LIST: &[&str] =
     &["exchange", "symbol", "timeframes", "from", "trades", "candle_source", "only_ticker", "state", "reason"];
 
 /// The column that only a request has: the other way to say `from`.
-pub(super) const BACKFILL_DAYS: &str = "backfill_days";
+pub const BACKFILL_DAYS: &str = "backfill_days";
 
 /// No exchange has candles from before this year.
 const FIRST_YEAR: i32 = 1900;
 
 /// A request in the words of the asker.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Request {
+pub struct Request {
+    /// Exchange id.
     pub exchange: String,
+    /// Unified name.
     pub symbol: String,
+    /// Separated by commas, semicolons or spaces; `1m` when absent.
     pub timeframes: Option<String>,
+    /// A whole number of days before now; 1 when neither this nor `from` is there.
     pub backfill_days: Option<String>,
+    /// A time in one of the forms of [`when::parse`].
     pub from: Option<String>,
+    /// Its trades are wanted too.
     pub trades: bool,
+    /// `venue` or `trades`; `venue` when absent.
     pub candle_source: Option<String>,
+    /// Only the ticker is wanted.
     pub only_ticker: bool,
+    /// It shall be paused.
     pub is_paused: bool,
 }
 
 /// A request that can be granted.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Wish {
+pub struct Wish {
+    /// For the store.
     pub new: NewSymbol,
+    /// It shall be paused.
     pub is_paused: bool,
     /// What the asker should know.
     pub notes: Vec<String>,
@@ -43,7 +53,10 @@ pub(super) struct Wish {
 
 impl Request {
     /// Sets a column by its name; an empty text says nothing.
-    pub(super) fn set(&mut self, column: &str, text: &str) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// What is wrong with the name or the text.
+    pub fn set(&mut self, column: &str, text: &str) -> Result<(), String> {
         let text = text.trim();
         if text.is_empty() {
             return Ok(());
@@ -74,7 +87,7 @@ impl Request {
     ///
     /// # Errors
     /// All faults, at least one.
-    pub(super) fn check(&self, now: DateTime<Utc>) -> Result<Wish, Vec<String>> {
+    pub fn check(&self, now: DateTime<Utc>) -> Result<Wish, Vec<String>> {
         let mut faults = Vec::new();
         let mut keep = |fault: String| faults.push(fault);
         let venue = registry::find(&self.exchange).map(|row| row.capabilities).map_err(|e| keep(e.to_string())).ok();
@@ -114,11 +127,6 @@ impl Request {
             return Err(faults);
         };
         let timeframes = if self.only_ticker { Vec::new() } else { timeframes };
-        let notes = if candle_source == CandleSource::Trades {
-            trades_note(venue).into_iter().collect()
-        } else {
-            timeframes.iter().filter_map(|&timeframe| depth_note(venue, timeframe, backfill_from, now)).collect()
-        };
         let new = NewSymbol {
             exchange: venue.id.to_owned(),
             symbol,
@@ -128,10 +136,15 @@ impl Request {
             candle_source,
             only_ticker: self.only_ticker,
         };
+        let notes = notes(&new, now);
         Ok(Wish { new, is_paused: self.is_paused, notes })
     }
 
-    fn check_from(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
+    /// The instant from which everything is wanted: `from`, else `backfill_days` ago, else a day ago.
+    ///
+    /// # Errors
+    /// What is wrong with the texts, or with the time.
+    pub fn check_from(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
         let from = match (&self.from, &self.backfill_days) {
             (Some(_), Some(_)) => return Err("both from and backfill_days are given; leave out one".to_owned()),
             (Some(from), None) => when::parse(from).map_err(|error| format!("from: {error}"))?,
@@ -154,6 +167,16 @@ impl Request {
     }
 }
 
+/// What the asker of something that can be granted should know: where the exchange's own history
+/// is shorter than what is wanted.
+pub fn notes(new: &NewSymbol, now: DateTime<Utc>) -> Vec<String> {
+    let Ok(venue) = registry::find(&new.exchange).map(|row| row.capabilities) else { return Vec::new() };
+    if new.candle_source == CandleSource::Trades {
+        return trades_note(venue).into_iter().collect();
+    }
+    new.timeframes.iter().filter_map(|&timeframe| depth_note(venue, timeframe, new.backfill_from, now)).collect()
+}
+
 fn too_early(from: &str) -> String {
     format!("{from} is before {FIRST_YEAR}; no exchange has candles of that time")
 }
@@ -167,12 +190,12 @@ fn yes_or_no(column: &str, text: &str) -> Result<bool, String> {
 }
 
 /// All columns a request may have.
-pub(super) fn columns() -> impl Iterator<Item = &'static str> {
+pub fn columns() -> impl Iterator<Item = &'static str> {
     COLUMNS_OF_LIST.iter().copied().chain([BACKFILL_DAYS])
 }
 
 /// Words on a column that does not exist.
-pub(super) fn unknown_column(column: &str) -> String {
+pub fn unknown_column(column: &str) -> String {
     let likeness = |name: &&str| strsim::jaro_winkler(name, &column.to_lowercase());
     let nearest = columns().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|name| likeness(name) > 0.8);
     match nearest {

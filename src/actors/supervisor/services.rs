@@ -1,0 +1,114 @@
+//! The children that serve the whole tree: writer, status and control, each started again when it ends.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use tracing::warn;
+
+use super::Supervisor;
+use crate::actors::control::{ControlActor, ControlSetup};
+use crate::actors::status::{StatusActor, StatusSetup};
+use crate::actors::writer::{WriterActor, WriterSetup};
+use crate::control::{Command, Desk, Refusal, RefusalKind, Reply};
+use crate::supervise::exit::{ChildExited, ExitGuard};
+use crate::supervise::policy::Decision;
+
+const WRITER: &str = "writer";
+const STATUS: &str = "status";
+const CONTROL: &str = "control";
+
+impl Supervisor {
+    pub(super) fn start_status(&mut self, ctx: &mut Context<Self>) {
+        let generation = self.reporters.next_generation();
+        let actor = StatusActor::new(StatusSetup {
+            board: self.board.clone(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            config: self.config.status.clone(),
+            guard: ExitGuard::new(STATUS, generation, ctx.address().recipient()),
+            member: self.service_family.1.clone(),
+        })
+        .start();
+        self.reporters.started(STATUS, generation, actor.clone());
+        self.status.fill(actor);
+    }
+
+    pub(super) fn start_writer(&mut self, ctx: &mut Context<Self>) {
+        let generation = self.writers.next_generation();
+        let actor = WriterActor::new(WriterSetup {
+            store: self.store.clone(),
+            config: self.config.writer.clone(),
+            tally: self.tally.clone(),
+            status: self.status.slot(),
+            guard: ExitGuard::new(WRITER, generation, ctx.address().recipient()),
+            member: self.service_family.1.clone(),
+        })
+        .start();
+        self.writers.started(WRITER, generation, actor.clone());
+        self.writer.fill(actor);
+    }
+
+    pub(super) fn start_control(&mut self, ctx: &mut Context<Self>) {
+        let generation = self.controllers.next_generation();
+        let actor = ControlActor::new(ControlSetup {
+            desk: Desk::new(self.store.clone(), self.board.clone(), self.clock.clone()),
+            supervisor: ctx.address(),
+            guard: ExitGuard::new(CONTROL, generation, ctx.address().recipient()),
+            member: self.service_family.1.clone(),
+        })
+        .start();
+        self.controllers.started(CONTROL, generation, actor.clone());
+        self.control.fill(actor);
+    }
+
+    fn start_service(&mut self, id: &'static str, ctx: &mut Context<Self>) {
+        if self.is_stopping {
+            return;
+        }
+        match id {
+            WRITER => self.start_writer(ctx),
+            STATUS => self.start_status(ctx),
+            _ => self.start_control(ctx),
+        }
+    }
+}
+
+impl Handler<ChildExited<&'static str>> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: ChildExited<&'static str>, ctx: &mut Context<Self>) {
+        let (now, random) = (self.clock.now(), self.jitter.draw());
+        let decision = match message.id {
+            WRITER => self.writers.exited(&message, now, random),
+            STATUS => self.reporters.exited(&message, now, random),
+            _ => self.controllers.exited(&message, now, random),
+        };
+        let Some(decision) = decision.filter(|_| !self.is_stopping) else { return };
+        warn!(service = message.id, exit = ?message.exit, "service ended");
+        match (decision, message.id) {
+            (Decision::RestartAt(at) | Decision::Quarantine { until: at }, id) => {
+                let wait = self.clock.to_wall((at - now).to_std().unwrap_or_default());
+                ctx.run_later(wait.max(Duration::from_millis(1)), move |actor, ctx| actor.start_service(id, ctx));
+            }
+            (Decision::Escalate, id) => self.escalate(format!("{id} keeps failing: {:?}", message.exit), ctx),
+        }
+    }
+}
+
+impl Handler<Command> for Supervisor {
+    type Result = ResponseActFuture<Self, Reply>;
+
+    fn handle(&mut self, command: Command, _: &mut Context<Self>) -> Self::Result {
+        let stopping = || {
+            let message = "the collector is stopping; ask again after its next start".to_owned();
+            let refusal = Refusal { kind: RefusalKind::Stopping, message };
+            Reply::refused(Some(command.id.clone()), Some(command.action.name().to_owned()), refusal)
+        };
+        let refused = stopping();
+        if self.is_stopping {
+            return Box::pin(async move { refused }.into_actor(self));
+        }
+        let mut control = self.control.slot();
+        Box::pin(async move { control.send(command).await.unwrap_or(refused) }.into_actor(self))
+    }
+}

@@ -1,0 +1,407 @@
+//! A command and its JSON form: `{"id": "7f1c", "command": "pause", "exchange": "kraken", "symbol": "BTC/USD"}`.
+//!
+//! Reading is strict: a key nobody knows is a fault, because a misspelt `backfil_days` would
+//! otherwise be a command that does less than was asked. Every fault says what would be right.
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use super::reply::{Refusal, RefusalKind, Reply};
+use super::wish::Request;
+
+/// Longest id, in bytes.
+const ID_BYTES: usize = 128;
+
+/// What somebody asks of a collector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Command {
+    /// The asker's own: the same id is carried out once, however often it arrives.
+    pub id: String,
+    /// By which channel it came.
+    pub asked_by: Asker,
+    /// What is asked.
+    pub action: Action,
+}
+
+/// The channel a command came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// A message inside the process.
+    Message,
+    /// The HTTP interface.
+    Http,
+    /// The Redis stream.
+    Redis,
+}
+
+impl Asker {
+    /// The word in the table `commands`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Asker::Message => "message",
+            Asker::Http => "http",
+            Asker::Redis => "redis",
+        }
+    }
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Want a symbol, or want more of one that is wanted.
+    AddSymbol(AddSymbol),
+    /// Stop wanting a symbol; its candles stay.
+    RemoveSymbol(SymbolName),
+    /// Stop work on a symbol; it stays wanted.
+    Pause(SymbolName),
+    /// Go on with a paused symbol, or try a rejected one again.
+    Resume(SymbolName),
+    /// Want more history of a wanted symbol.
+    Backfill(Backfill),
+    /// Compare what is stored with the exchange; not supported in this version.
+    Audit(Audit),
+    /// Tell the state of the components.
+    Status(StatusQuery),
+    /// Stop the collector in order.
+    Shutdown,
+}
+
+/// See [`Action::AddSymbol`]; the same as the options of `candlewick symbols add`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddSymbol {
+    /// Exchange id.
+    pub exchange: String,
+    /// Unified name.
+    pub symbol: String,
+    /// `"1m,1h"` or `["1m", "1h"]`; `1m` when absent.
+    #[serde(default, deserialize_with = "words", skip_serializing_if = "Option::is_none")]
+    pub timeframes: Option<String>,
+    /// Days of history; 1 when absent.
+    #[serde(default, deserialize_with = "words", skip_serializing_if = "Option::is_none")]
+    pub backfill_days: Option<String>,
+    /// Everything since this time, instead of days.
+    #[serde(default, deserialize_with = "words", skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Keep its trades too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub trades: bool,
+    /// `venue` or `trades`; `venue` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candle_source: Option<String>,
+    /// The ticker and nothing else.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub only_ticker: bool,
+}
+
+/// A symbol of an exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SymbolName {
+    /// Exchange id.
+    pub exchange: String,
+    /// Unified name.
+    pub symbol: String,
+}
+
+/// See [`Action::Backfill`]: one of `from` and `backfill_days`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backfill {
+    /// Exchange id.
+    pub exchange: String,
+    /// Unified name.
+    pub symbol: String,
+    /// Everything since this time.
+    #[serde(default, deserialize_with = "words", skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Days of history.
+    #[serde(default, deserialize_with = "words", skip_serializing_if = "Option::is_none")]
+    pub backfill_days: Option<String>,
+}
+
+/// See [`Action::Audit`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// Only this exchange.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<String>,
+    /// Only this symbol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symbol: Option<String>,
+}
+
+/// See [`Action::Status`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusQuery {
+    /// Only this component: `kraken:BTC/USD`, `kraken`, `ohlcv_daemon`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+}
+
+/// Nothing to say besides the name.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl AddSymbol {
+    /// The same in the words that are checked.
+    pub fn to_request(&self) -> Request {
+        Request {
+            exchange: self.exchange.clone(),
+            symbol: self.symbol.clone(),
+            timeframes: self.timeframes.clone(),
+            backfill_days: self.backfill_days.clone(),
+            from: self.from.clone(),
+            trades: self.trades,
+            candle_source: self.candle_source.clone(),
+            only_ticker: self.only_ticker,
+            is_paused: false,
+        }
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// A text, a number or a list of texts, as one text: programs write what comes naturally to them.
+fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            Ok(Some(items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")))
+        }
+        other => Err(D::Error::custom(format!("expected a text, a number or a list of texts, is {other}"))),
+    }
+}
+
+/// The names of all commands.
+pub const NAMES: [&str; 8] =
+    ["add_symbol", "remove_symbol", "pause", "resume", "backfill", "audit", "status", "shutdown"];
+
+impl Action {
+    /// Its name in JSON and in the table `commands`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Action::AddSymbol(_) => "add_symbol",
+            Action::RemoveSymbol(_) => "remove_symbol",
+            Action::Pause(_) => "pause",
+            Action::Resume(_) => "resume",
+            Action::Backfill(_) => "backfill",
+            Action::Audit(_) => "audit",
+            Action::Status(_) => "status",
+            Action::Shutdown => "shutdown",
+        }
+    }
+
+    /// Reads the action of a name from the other keys of its object.
+    fn read(name: &str, keys: Map<String, Value>) -> Result<Action, String> {
+        fn of<T: DeserializeOwned>(keys: Map<String, Value>) -> Result<T, String> {
+            serde_json::from_value(Value::Object(keys)).map_err(|error| error.to_string())
+        }
+        match name {
+            "add_symbol" => of(keys).map(Action::AddSymbol),
+            "remove_symbol" => of(keys).map(Action::RemoveSymbol),
+            "pause" => of(keys).map(Action::Pause),
+            "resume" => of(keys).map(Action::Resume),
+            "backfill" => of(keys).map(Action::Backfill),
+            "audit" => of(keys).map(Action::Audit),
+            "status" => of(keys).map(Action::Status),
+            "shutdown" => of::<Nothing>(keys).map(|Nothing {}| Action::Shutdown),
+            other => Err(unknown(other)),
+        }
+    }
+
+    fn keys(&self) -> Value {
+        let keys = match self {
+            Action::AddSymbol(keys) => serde_json::to_value(keys),
+            Action::RemoveSymbol(keys) | Action::Pause(keys) | Action::Resume(keys) => serde_json::to_value(keys),
+            Action::Backfill(keys) => serde_json::to_value(keys),
+            Action::Audit(keys) => serde_json::to_value(keys),
+            Action::Status(keys) => serde_json::to_value(keys),
+            Action::Shutdown => serde_json::to_value(Nothing {}),
+        };
+        keys.expect("texts and flags are JSON")
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let likeness = |known: &&str| strsim::jaro_winkler(known, &name.to_lowercase());
+    let nearest = NAMES.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|n| likeness(n) > 0.8);
+    let hint = nearest.map_or_else(String::new, |nearest| format!(" did you mean {nearest}?"));
+    format!("unknown command {name:?};{hint} valid: {}", NAMES.join(" "))
+}
+
+impl Command {
+    /// A command of somebody inside the process.
+    pub fn new(id: impl Into<String>, action: Action) -> Command {
+        Command { id: id.into(), asked_by: Asker::Message, action }
+    }
+
+    /// Reads a command.
+    ///
+    /// # Errors
+    /// The reply to give: what is wrong, and what would be right; with the id where there is one.
+    pub fn from_json(text: &str, asked_by: Asker) -> Result<Command, Box<Reply>> {
+        let mut found = (None, None);
+        read(text, &mut found).map(|(id, action)| Command { id, asked_by, action }).map_err(|message| {
+            let (id, name) = found;
+            Box::new(Reply::refused(id, name, Refusal { kind: RefusalKind::Malformed, message }))
+        })
+    }
+
+    /// The command in the form that [`Command::from_json`] reads.
+    pub fn to_json(&self) -> String {
+        let mut object = Map::new();
+        object.insert("id".to_owned(), Value::String(self.id.clone()));
+        object.insert("command".to_owned(), Value::String(self.action.name().to_owned()));
+        if let Value::Object(keys) = self.action.keys() {
+            object.extend(keys);
+        }
+        Value::Object(object).to_string()
+    }
+}
+
+/// Reads id and action; what could be found of id and name on the way is left in `found`.
+fn read(text: &str, found: &mut (Option<String>, Option<String>)) -> Result<(String, Action), String> {
+    const EXAMPLE: &str =
+        r#"{"id": "1", "command": "add_symbol", "exchange": "kraken", "symbol": "BTC/USD", "timeframes": "1m,1h"}"#;
+    let mut keys = match serde_json::from_str(text) {
+        Ok(Value::Object(keys)) => keys,
+        Ok(_) => return Err(format!("a command is a JSON object, such as {EXAMPLE}")),
+        Err(error) => return Err(format!("no JSON ({error}); a command is an object, such as {EXAMPLE}")),
+    };
+    let id = match keys.remove("id") {
+        Some(Value::String(id)) => Some(id),
+        Some(Value::Number(id)) => Some(id.to_string()),
+        Some(other) => return Err(format!("id must be a text, is {other}")),
+        None => None,
+    };
+    found.0.clone_from(&id);
+    let name = match keys.remove("command") {
+        Some(Value::String(name)) => name,
+        Some(other) => return Err(format!("command must be one of {}, is {other}", NAMES.join(" "))),
+        None => return Err(format!("command is missing; valid: {}", NAMES.join(" "))),
+    };
+    found.1 = Some(name.clone());
+    let id = id.ok_or("id is missing; write a text of your own that no other command has")?;
+    check_id(&id)?;
+    let action = Action::read(&name, keys)?;
+    Ok((id, action))
+}
+
+/// Refuses ids that could not be kept or found again.
+pub(super) fn check_id(id: &str) -> Result<(), String> {
+    if id.is_empty() || id.len() > ID_BYTES || id.chars().any(char::is_control) {
+        return Err(format!("id must be a text of 1 to {ID_BYTES} bytes without control characters"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(text: &str) -> (Option<String>, Option<String>, String) {
+        let reply = Command::from_json(text, Asker::Redis).unwrap_err();
+        let refusal = reply.error.unwrap();
+        assert_eq!((reply.ok, reply.changed, refusal.kind), (false, false, RefusalKind::Malformed));
+        (reply.id, reply.command, refusal.message)
+    }
+
+    #[test]
+    fn every_command_survives_its_json() {
+        let name = || SymbolName { exchange: "kraken".to_owned(), symbol: "BTC/USD".to_owned() };
+        let some = |text: &str| Some(text.to_owned());
+        let actions = [
+            Action::AddSymbol(AddSymbol {
+                exchange: "kraken".into(),
+                symbol: "BTC/USD".into(),
+                ..AddSymbol::default()
+            }),
+            Action::AddSymbol(AddSymbol {
+                exchange: "kraken".to_owned(),
+                symbol: "BTC/USD".to_owned(),
+                timeframes: some("1m,1h"),
+                backfill_days: some("3"),
+                from: some("2026-11-01"),
+                trades: true,
+                candle_source: some("trades"),
+                only_ticker: true,
+            }),
+            Action::RemoveSymbol(name()),
+            Action::Pause(name()),
+            Action::Resume(name()),
+            Action::Backfill(Backfill {
+                exchange: "kraken".to_owned(),
+                symbol: "BTC/USD".to_owned(),
+                from: None,
+                backfill_days: some("9"),
+            }),
+            Action::Audit(Audit { exchange: some("kraken"), symbol: None }),
+            Action::Status(StatusQuery { component: some("kraken:BTC/USD") }),
+            Action::Shutdown,
+        ];
+        let mut names: Vec<_> = actions.iter().map(Action::name).collect();
+        for action in actions {
+            let command = Command { id: "7f1c".to_owned(), asked_by: Asker::Http, action };
+            assert_eq!(Command::from_json(&command.to_json(), Asker::Http), Ok(command));
+        }
+        names.dedup();
+        assert_eq!(names, NAMES);
+    }
+
+    #[test]
+    fn lists_numbers_and_texts_say_the_same() {
+        let text = |timeframes: &str, days: &str| {
+            let text = format!(
+                r#"{{"id":1,"command":"add_symbol","exchange":"k","symbol":"B/U","timeframes":{timeframes},"backfill_days":{days}}}"#
+            );
+            Command::from_json(&text, Asker::Redis).unwrap()
+        };
+        assert_eq!(text(r#"["1m","1h"]"#, "3"), text(r#""1m,1h""#, r#""3""#));
+        assert_eq!(text(r#""1m""#, "3").id, "1");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_what_would_be_right() {
+        let (id, command, message) = fault("pause kraken");
+        assert_eq!((id, command), (None, None));
+        assert!(
+            message.starts_with("no JSON (expected value at line 1 column 1); a command is an object"),
+            "{message}"
+        );
+        assert!(fault("[1]").2.starts_with("a command is a JSON object, such as {\"id\""));
+        let valid = NAMES.join(" ");
+        assert_eq!(fault(r#"{"id":"7"}"#), (Some("7".into()), None, format!("command is missing; valid: {valid}")));
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            fault(r#"{"id":"7","command":"add"}"#),
+            (some("7"), some("add"), format!("unknown command \"add\"; did you mean add_symbol? valid: {valid}"))
+        );
+        assert_eq!(
+            fault(r#"{"command":"shutdown"}"#).2,
+            "id is missing; write a text of your own that no other command has"
+        );
+        assert_eq!(
+            fault(r#"{"id":"","command":"shutdown"}"#).2,
+            "id must be a text of 1 to 128 bytes without control characters"
+        );
+        assert_eq!(
+            fault(r#"{"id":"7","command":"pause","exchange":"kraken","symbl":"BTC/USD"}"#).2,
+            "unknown field `symbl`, expected `exchange` or `symbol`"
+        );
+        assert_eq!(fault(r#"{"id":"7","command":"pause","exchange":"kraken"}"#).2, "missing field `symbol`");
+        assert!(fault(r#"{"id":"7","command":"shutdown","now":true}"#).2.starts_with("unknown field `now`"));
+        assert_eq!(
+            fault(r#"{"id":"7","command":"backfill","exchange":"a","symbol":"b","from":true}"#).2,
+            "expected a text, a number or a list of texts, is true"
+        );
+    }
+}

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{Command, Reply};
 use crate::market::Symbol;
+use crate::mirror::{Redis, RedisError};
 use crate::status::{Board, ComponentStatus, Tally, Totals};
 use crate::store::{self, Access, NewSymbol, Store, StoreError, SymbolChange, SymbolState};
 use crate::transport::Transport;
@@ -36,6 +37,9 @@ pub enum StartError {
     /// The network set-up (proxy, CA file).
     #[error(transparent)]
     Transport(#[from] SetupError),
+    /// The address of Redis, or its certificates.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
     /// The simulator did not tell its clock.
     #[error("no simulator at {url}: {message}; start one with: candlewick sim")]
     Simulator {
@@ -119,6 +123,12 @@ impl CollectorBuilder {
         self
     }
 
+    /// A Redis URL instead of the configured one.
+    pub fn redis(mut self, url: impl Into<String>) -> Self {
+        self.config.redis.url = Some(url.into());
+        self
+    }
+
     /// Works on one symbol only; whatever else the tables want stays as it is.
     pub fn only(mut self, exchange: impl Into<String>, symbol: Symbol) -> Self {
         self.only = Some((exchange.into(), symbol));
@@ -134,6 +144,7 @@ impl CollectorBuilder {
             Some(transport) => transport,
             None => Arc::new(NetTransport::new(self.config.transport.clone())?),
         };
+        let redis = Redis::open(&self.config.redis)?;
         let clock = match (self.clock, &self.simulator) {
             (Some(clock), _) => clock,
             (None, Some(url)) => simulator::clock(&*transport, url).await?,
@@ -155,6 +166,7 @@ impl CollectorBuilder {
             seed: self.seed.unwrap_or_else(rand::random),
             simulator: self.simulator,
             only: self.only,
+            redis,
             board: board.clone(),
             tally: tally.clone(),
             lock,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use crate::exchange::registry;
+use crate::mirror;
 pub use crate::store::ExchangeMode;
 pub use crate::store::postgres::Timescale;
 use crate::store::{self, StoreError};
@@ -44,6 +45,8 @@ pub struct Config {
     pub timescale: Timescale,
     /// Status reports.
     pub status: StatusConfig,
+    /// What is mirrored to Redis.
+    pub redis: mirror::Options,
     /// The ordered stop.
     pub shutdown: ShutdownConfig,
     /// Logging.
@@ -127,6 +130,7 @@ impl Default for Config {
             writer: WriterConfig { batch_rows: 2000, batch_age: Duration::from_millis(250), queue_messages: 256 },
             timescale: Timescale::default(),
             status: StatusConfig { interval: Duration::from_secs(30) },
+            redis: mirror::Options::default(),
             shutdown: ShutdownConfig { deadline: Duration::from_secs(10) },
             log: Logging::default(),
         }
@@ -238,6 +242,7 @@ impl Config {
             section.read_wait("compress_after", &mut self.timescale.compress_after);
         });
         section.section("status", |section| section.read_wait("interval", &mut self.status.interval));
+        section.section("redis", |section| read_redis(section, &mut self.redis));
         section.section("shutdown", |section| section.read_wait("deadline", &mut self.shutdown.deadline));
         section.section("log", |section| {
             section.read("level", &mut self.log.level);
@@ -260,6 +265,12 @@ fn read_transport(section: &mut Section<'_>, options: &mut NetOptions) {
     section.read_count("max_frame_bytes", &mut options.max_frame_bytes);
     section.read("proxy", &mut options.proxy);
     section.read("ca_file", &mut options.ca_file);
+}
+
+fn read_redis(section: &mut Section<'_>, options: &mut mirror::Options) {
+    read_url(section, "url", &["redis://", "rediss://"], &mut options.url);
+    section.read("ca_file", &mut options.ca_file);
+    section.read("prefix", &mut options.prefix);
 }
 
 fn read_exchange(section: &mut Section<'_>, exchange: &mut ExchangeConfig) {

@@ -52,6 +52,7 @@
 //! * [`store`]: the database as a contract, SQLite and PostgreSQL, [reading](store::reader) and
 //!   [verification](store::inventory).
 //! * [`control`]: commands as data: what may be asked of a running collector, and what became of it.
+//! * [`mirror`]: what programs beside the collector read in Redis.
 //! * [`transport`]: HTTP and WebSocket, the only way out.
 //! * [`supervise`] and [`actors`]: the tree that does the work and survives its failures.
 //! * [`collector`]: the tree as one object; [`cli`]: the commands.
@@ -66,6 +67,7 @@ pub mod control;
 pub mod engine;
 pub mod exchange;
 pub mod market;
+pub mod mirror;
 pub mod sim;
 pub mod status;
 pub mod store;

@@ -18,6 +18,9 @@ use crate::store::{self, Access, Store, StoreError};
 /// Names the database where the option does not.
 const VARIABLE: &str = "CANDLEWICK_DATABASE";
 
+/// Names the Redis where the option does not.
+const REDIS_VARIABLE: &str = "CANDLEWICK_REDIS";
+
 /// Where a configuration is looked for when none is named.
 const USUAL_FILES: [&str; 2] = ["candlewick.toml", "config/candlewick.toml"];
 
@@ -29,6 +32,10 @@ pub struct DatabaseArgs {
     /// CANDLEWICK_DATABASE] [default: that of the configuration, else sqlite://candlewick.db].
     #[arg(long, global = true, value_name = "URL")]
     database: Option<String>,
+    /// Redis to mirror status, candles and commands to, such as redis://127.0.0.1:6379 [env:
+    /// CANDLEWICK_REDIS] [default: that of the configuration, else none].
+    #[arg(long, global = true, value_name = "URL")]
+    redis: Option<String>,
     /// Configuration file [default: candlewick.toml or config/candlewick.toml, where there is one].
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -38,6 +45,11 @@ impl DatabaseArgs {
     /// The database of the option, whatever environment and configuration say.
     pub fn named(&self) -> Option<&str> {
         self.database.as_deref()
+    }
+
+    /// The Redis of the option or the environment.
+    pub fn redis(&self) -> Option<String> {
+        choose(self.redis.clone(), std::env::var(REDIS_VARIABLE).ok())
     }
 
     /// The configuration file: the one named, else the usual one that exists.
@@ -55,6 +67,7 @@ impl DatabaseArgs {
             Some(path) => load(&path)?,
             None => Config::default(),
         };
+        config.redis.url = self.redis().or(config.redis.url);
         config.database = choose(self.database.clone(), std::env::var(VARIABLE).ok()).unwrap_or(config.database);
         Ok(config)
     }
@@ -127,7 +140,7 @@ mod tests {
     fn a_bad_address_is_a_fault_of_usage_and_a_missing_file_is_a_failure() {
         let folder = tempfile::tempdir().unwrap();
         let open = |url: String| {
-            let args = DatabaseArgs { database: Some(url), config: None };
+            let args = DatabaseArgs { database: Some(url), ..DatabaseArgs::default() };
             block_on(async move { args.open(Access::ReadOnly).await.map(|store| store.url().to_owned()) })
         };
         let bad = open("mysql://host/db".to_owned());

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::exchange::registry::EXCHANGES;
 use crate::exchange::{Capabilities, Depth};
 use crate::market::{Symbol, Timeframe};
+use crate::mirror;
 use crate::sim::SimConfig;
 use crate::store::{CandleSource, NewSymbol};
 use crate::telemetry::Logging;
@@ -67,13 +68,13 @@ pub struct Args {
 ///
 /// # Errors
 /// Failed: the database, the simulator, the collector.
-pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
+pub fn run(args: Args, database_args: &DatabaseArgs) -> Result<(), Failure> {
     let notices = Notices::default();
     let is_terminal = io::stdout().is_terminal();
     let logging = Logging { level: LevelFilter::WARN, ..Logging::default() };
     if is_terminal { logging.install_into(notices.clone(), false) } else { logging.install() }.context("logging")?;
     let stop = StopRequest::listen().context("cannot listen to signals")?;
-    let database = match database.named() {
+    let database = match database_args.named() {
         Some(url) => url.to_owned(),
         None => fresh_database()?,
     };
@@ -84,6 +85,7 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
     let plan = Plan {
         simulator: args.simulator.or_else(|| hosted.as_ref().map(Hosted::url)).unwrap_or_default(),
         database,
+        redis: database_args.redis(),
         shows_all: args.all,
         seconds: args.seconds,
     };
@@ -98,6 +100,7 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
 struct Plan {
     simulator: String,
     database: String,
+    redis: Option<String>,
     shows_all: bool,
     seconds: Option<u64>,
 }
@@ -126,7 +129,8 @@ fn fresh_database() -> Result<String, Failure> {
 }
 
 async fn show(plan: Plan, stop: StopRequest, notices: Notices, is_terminal: bool) -> Result<(), Failure> {
-    let config = Config { database: plan.database.clone(), ..Config::default() };
+    let redis = mirror::Options { url: plan.redis.clone(), ..mirror::Options::default() };
+    let config = Config { database: plan.database.clone(), redis, ..Config::default() };
     let deadline = config.shutdown.deadline;
     let mut handle = Collector::builder().config(config).simulator(&plan.simulator).start().await?;
     let watched = match add_symbols(&handle, &plan).await {

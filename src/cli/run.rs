@@ -123,6 +123,7 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Failure {
         match error {
             StartError::Store(error @ StoreError::Url { .. }) => Failure::Usage(error.into()),
+            StartError::Redis(error) => Failure::Usage(error.into()),
             other => Failure::Failed(other.into()),
         }
     }

@@ -44,6 +44,8 @@ fn the_documented_file_names_every_setting_and_its_examples_are_valid() {
     assert_eq!(config.exchanges, BTreeMap::from([("kraken".to_owned(), kraken)]));
     assert_eq!(config.transport.proxy, Some("http://127.0.0.1:3128".parse().unwrap()));
     assert_eq!(config.transport.ca_file.as_deref(), Some(Path::new("/etc/ssl/certs/company.pem")));
+    assert_eq!(config.redis.url.as_deref(), Some("redis://127.0.0.1:6379"));
+    assert_eq!(config.redis.ca_file.as_deref(), Some(Path::new("/etc/ssl/certs/redis.pem")));
     assert_eq!(config.log.targets.len(), 2);
 }
 
@@ -123,6 +125,9 @@ fn all_faults_are_reported_at_once_with_their_paths() {
         batch_rows = "many"
         [status]
         interval = ["30s"]
+        [redis]
+        url = "http://user:secret@host"
+        prefix = 7
         [log]
         level = "loud"
         targets = { "candlewick::transport" = 3 }
@@ -150,6 +155,8 @@ fn all_faults_are_reported_at_once_with_their_paths() {
             "reprobe.max: must be at least first (31m), is 30m",
             "writer.batch_rows: expected a whole number, is \"many\"",
             "status.interval: expected a duration such as \"10s\", \"5m\" or \"1h30m\", is a list",
+            "redis.url: expected an address that begins with redis:// or rediss://",
+            "redis.prefix: expected text, is 7",
             "log.level: expected one of off, error, warn, info, debug, trace, is \"loud\"",
             "log.targets.\"candlewick::transport\": expected one of off, error, warn, info, debug, trace, is 3",
             "databse: unknown key, did you mean database?",

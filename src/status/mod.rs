@@ -2,10 +2,13 @@
 //! flow that never feeds anything back.
 
 pub mod board;
+pub mod sink;
 pub mod tally;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+
+use crate::market::Timeframe;
 
 pub use board::Board;
 pub use tally::{Tally, Totals};
@@ -120,6 +123,8 @@ pub struct ComponentStatus {
     pub symbol: Option<String>,
     /// Health.
     pub health: Health,
+    /// Wanted timeframes, shortest first.
+    pub timeframes: Vec<Timeframe>,
     /// How it is kept live.
     pub mode: Option<Mode>,
     /// What it is doing.
@@ -146,6 +151,7 @@ impl ComponentStatus {
             exchange: None,
             symbol: None,
             health: Health::Starting,
+            timeframes: Vec::new(),
             mode: None,
             phase: Phase::Starting,
             message: String::new(),

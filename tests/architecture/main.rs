@@ -15,10 +15,13 @@ const EVERYWHERE: [&str; 2] = ["clock", "telemetry"];
 /// Which rooms a room may use, besides itself and [`EVERYWHERE`].
 const EDGES: &[(&str, &[&str])] = &[
     // The command line shows and changes everything, but never reaches into the actors or their decisions.
-    ("cli", &["collector", "sim", "store", "status", "control", "market", "exchange", "config"]),
+    ("cli", &["collector", "sim", "store", "status", "control", "mirror", "market", "exchange", "config"]),
     // The embedding face hands out the store, the status and the seams it starts the tree with.
-    ("collector", &["actors", "config", "control", "status", "store", "transport", "exchange", "market"]),
-    ("actors", &["engine", "supervise", "transport", "store", "status", "control", "exchange", "market", "config"]),
+    ("collector", &["actors", "config", "control", "mirror", "status", "store", "transport", "exchange", "market"]),
+    (
+        "actors",
+        &["engine", "supervise", "transport", "store", "status", "control", "mirror", "exchange", "market", "config"],
+    ),
     // Decisions, pure.
     ("engine", &["exchange", "market"]),
     // Requests and replies only.
@@ -27,10 +30,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("status", &["market"]),
     // Judges commands by what exchanges can do, carries them out on the store, tells of the status.
     ("control", &["store", "status", "exchange", "market"]),
+    // What programs beside the collector read and write: statuses, stored candles, commands.
+    ("mirror", &["control", "status", "store", "market"]),
     ("exchange", &["market"]),
     // Policies and network settings are values of the rooms that obey them; exchange ids are checked
     // against the registry.
-    ("config", &["exchange", "store", "supervise", "transport"]),
+    ("config", &["exchange", "mirror", "store", "supervise", "transport"]),
     // Symbols only: a shared parser or calendar would hide a shared mistake.
     ("sim", &["market"]),
     ("market", &[]),

@@ -46,6 +46,7 @@ impl ExchangeActor {
         let Some(status) = self.setup.status.current() else { return };
         let mut report = ComponentStatus::starting(format!("{}:{}", row.exchange, row.symbol));
         (report.exchange, report.symbol) = (Some(row.exchange.clone()), Some(row.symbol.as_str().to_owned()));
+        report.timeframes = row.timeframes.clone();
         (report.phase, report.health, report.message) = match &row.state {
             SymbolState::Rejected(why) => (Phase::Rejected, Health::Error, why.clone()),
             SymbolState::Paused => (Phase::Paused, Health::Idle, "paused".to_owned()),

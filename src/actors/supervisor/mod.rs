@@ -22,6 +22,7 @@ use super::writer::WriterActor;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::market::Symbol;
+use crate::mirror::Redis;
 use crate::status::{Board, ComponentStatus, DAEMON, Health, Phase, Tally};
 use crate::store::{CollectorLock, ExchangeRow, Store, SymbolRow};
 use crate::supervise::children::Children;
@@ -47,6 +48,8 @@ pub struct SupervisorSetup {
     pub simulator: Option<String>,
     /// The one symbol to work on, instead of all.
     pub only: Option<(String, Symbol)>,
+    /// Where status, candles and commands are mirrored.
+    pub redis: Option<Arc<Redis>>,
     /// Statuses in memory.
     pub board: Board,
     /// Running totals.
@@ -71,6 +74,7 @@ pub struct Supervisor {
     jitter: Jitter,
     simulator: Option<String>,
     only: Option<(String, Symbol)>,
+    redis: Option<Arc<Redis>>,
     board: Board,
     tally: Tally,
     _lock: Box<dyn CollectorLock>,
@@ -112,6 +116,7 @@ impl Supervisor {
             jitter: Jitter::new(setup.seed),
             simulator: setup.simulator,
             only: setup.only,
+            redis: setup.redis,
             board: setup.board,
             tally: setup.tally,
             _lock: setup.lock,

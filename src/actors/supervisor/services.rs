@@ -1,5 +1,6 @@
 //! The children that serve the whole tree: writer, status and control, each started again when it ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -7,9 +8,11 @@ use tracing::warn;
 
 use super::Supervisor;
 use crate::actors::control::{ControlActor, ControlSetup};
-use crate::actors::status::{StatusActor, StatusSetup};
+use crate::actors::status::{StatusActor, StatusSetup, StoreSink};
 use crate::actors::writer::{WriterActor, WriterSetup};
 use crate::control::{Command, Desk, Refusal, RefusalKind, Reply};
+use crate::mirror::ProcessCache;
+use crate::status::sink::StatusSink;
 use crate::supervise::exit::{ChildExited, ExitGuard};
 use crate::supervise::policy::Decision;
 
@@ -20,9 +23,14 @@ const CONTROL: &str = "control";
 impl Supervisor {
     pub(super) fn start_status(&mut self, ctx: &mut Context<Self>) {
         let generation = self.reporters.next_generation();
+        let mut sinks: Vec<Arc<dyn StatusSink>> = vec![Arc::new(StoreSink(self.store.clone()))];
+        if let Some(redis) = &self.redis {
+            let prefix = &self.config.redis.prefix;
+            sinks.push(Arc::new(ProcessCache::new(redis, prefix, self.config.status.interval)));
+        }
         let actor = StatusActor::new(StatusSetup {
             board: self.board.clone(),
-            store: self.store.clone(),
+            sinks,
             clock: self.clock.clone(),
             config: self.config.status.clone(),
             guard: ExitGuard::new(STATUS, generation, ctx.address().recipient()),

@@ -11,6 +11,7 @@ impl SymbolActor {
         let (exchange, symbol) = (self.setup.venue.id(), self.setup.row.symbol.as_str());
         let mut report = ComponentStatus::starting(format!("{exchange}:{symbol}"));
         (report.exchange, report.symbol) = (Some(exchange.to_owned()), Some(symbol.to_owned()));
+        report.timeframes = self.series.iter().map(|series| series.timeframe).collect();
         let now = self.setup.venue.now();
         let tape = self.tape.as_ref().filter(|side| side.keeps);
         let hears_trades = self.tape.as_ref().is_some_and(|side| side.live.connection().is_some());

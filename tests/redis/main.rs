@@ -1,0 +1,15 @@
+//! What is mirrored to Redis, seen by a plain client of a real server; the collector runs against the
+//! simulated exchanges in memory, a minute in a second.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "../support/redis.rs"]
+mod server;
+
+#[path = "../../examples/monitor.rs"]
+#[allow(dead_code)] // its `main`
+mod monitor;
+
+mod stage;
+mod status;

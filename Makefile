@@ -21,7 +21,7 @@ run: ## The daemon on candlewick.db; ARGS="--config FILE" changes it.
 test: servers ## All tests; no network is needed once the servers they start are installed.
 	$(CARGO) test
 
-servers: ## Install what tests start for themselves (PostgreSQL), or say how.
+servers: ## Install what tests start for themselves (PostgreSQL, Redis), or say how.
 	@sh tests/servers.sh
 
 soak: ## Faults and crashes for long, in release; SCHEDULES=200 or SECONDS=600, HOURS=24, KILLS=40 are the amounts.

@@ -13,7 +13,7 @@ use super::messages::{Flush, Report, SaveError, SaveSymbol, SaveTickers, Stop};
 use crate::config::WriterConfig;
 use crate::status::{ComponentStatus, Health, Phase, Tally};
 use crate::store::{SeriesChange, SeriesOutcome, Store, StoreError, SymbolId, TickerChange, WriteBatch};
-use crate::supervise::exit::ExitGuard;
+use crate::supervise::exit::{Exit, ExitGuard};
 use crate::supervise::family::Member;
 use crate::supervise::slot::Slot;
 
@@ -95,13 +95,23 @@ impl WriterActor {
         let gives_up = self.is_stopping;
         let (store, tally) = (self.setup.store.clone(), self.setup.tally.clone());
         let writing = async move {
-            let trouble = write_jobs(&*store, &tally, jobs, gives_up).await;
-            write_tickers(&*store, &tally, tickers).await.or(trouble)
+            let trouble = write_jobs(&*store, &tally, jobs, gives_up).await?;
+            Ok(write_tickers(&*store, &tally, tickers).await.or(trouble))
         };
-        ctx.spawn(writing.into_actor(self).map(|trouble, actor, ctx| {
+        ctx.spawn(writing.into_actor(self).map(|written: Result<_, TakenOver>, actor, ctx| {
             actor.is_writing = false;
-            actor.report(trouble);
-            actor.write(ctx);
+            match written {
+                Ok(trouble) => {
+                    actor.report(trouble);
+                    actor.write(ctx);
+                }
+                // No writer of this collector will do better: the Supervisor sees them fail, and ends.
+                Err(TakenOver(words)) => {
+                    actor.report(Some(words.clone()));
+                    actor.setup.guard.ends_with(Exit::Failed(words));
+                    ctx.stop();
+                }
+            }
         }));
     }
 
@@ -126,9 +136,17 @@ impl WriterActor {
     }
 }
 
+/// Another collector holds the database now; in its words.
+struct TakenOver(String);
+
 /// Writes the jobs together; a batch that the store refuses is split by sender, so that one poisoned
 /// change costs nobody else anything. Returns what went wrong on the way, if anything did.
-async fn write_jobs(store: &dyn Store, tally: &Tally, jobs: Vec<Job>, gives_up: bool) -> Option<String> {
+async fn write_jobs(
+    store: &dyn Store,
+    tally: &Tally,
+    jobs: Vec<Job>,
+    gives_up: bool,
+) -> Result<Option<String>, TakenOver> {
     let mut trouble = None;
     let mut groups = if jobs.is_empty() { Vec::new() } else { vec![jobs] };
     while let Some(mut group) = groups.pop() {
@@ -153,6 +171,12 @@ async fn write_jobs(store: &dyn Store, tally: &Tally, jobs: Vec<Job>, gives_up: 
                     let _ = job.reply.send(Err(SaveError::Stopping(error.to_string())));
                 }
             }
+            Err(error @ StoreError::Held { .. }) => {
+                for job in group.into_iter().chain(groups.into_iter().flatten()) {
+                    let _ = job.reply.send(Err(SaveError::Stopping(error.to_string())));
+                }
+                return Err(TakenOver(error.to_string()));
+            }
             Err(error) if group.len() == 1 => {
                 warn!(%error, "a change was refused by the store; what it held will be fetched again");
                 tally.dropped("refused_by_store", 1);
@@ -168,7 +192,7 @@ async fn write_jobs(store: &dyn Store, tally: &Tally, jobs: Vec<Job>, gives_up: 
             }
         }
     }
-    trouble
+    Ok(trouble)
 }
 
 /// Writes tickers, once: while the store cannot take them newer ones come. Apart from all else, so

@@ -1,9 +1,12 @@
 //! The PostgreSQL store: the common suite, and what only a server can show.
 
+mod collectors;
 mod doors;
 mod outages;
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[path = "../support/program.rs"]
+mod program;
 mod schema;
 mod writers;
 

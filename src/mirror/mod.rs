@@ -13,7 +13,7 @@ pub use link::{Link, Redis, RedisError};
 pub use process_cache::ProcessCache;
 
 /// How the mirror works.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     /// `redis://` or `rediss://` (TLS); nothing is mirrored without it.
     pub url: Option<String>,
@@ -21,10 +21,4 @@ pub struct Options {
     pub ca_file: Option<PathBuf>,
     /// Stands before every key, for a Redis that others use too.
     pub prefix: String,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options { url: None, ca_file: None, prefix: String::new() }
-    }
 }

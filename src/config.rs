@@ -271,6 +271,9 @@ fn read_redis(section: &mut Section<'_>, options: &mut mirror::Options) {
     read_url(section, "url", &["redis://", "rediss://"], &mut options.url);
     section.read("ca_file", &mut options.ca_file);
     section.read("prefix", &mut options.prefix);
+    section.read("cache_bars", &mut options.cache_bars);
+    section.read_count("stream_length", &mut options.stream_length);
+    section.read("forming", &mut options.forming);
 }
 
 fn read_exchange(section: &mut Section<'_>, exchange: &mut ExchangeConfig) {

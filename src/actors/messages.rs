@@ -13,6 +13,7 @@ use crate::engine::settle::{CandleFrame, ConnectionId};
 use crate::engine::tape::TradeCall;
 use crate::exchange::{Channel, Instrument, TradePage, VenueError};
 use crate::market::{Candle, Symbol, Timeframe, Trade, TradeId};
+use crate::mirror::candles::SeriesNews;
 use crate::status::ComponentStatus;
 use crate::store::{ExchangeRow, SeriesChange, SeriesOutcome, SymbolRow, TickerChange, TradesChange};
 use crate::transport::TransportError;
@@ -36,6 +37,12 @@ pub struct SaveTickers {
     /// Each symbol at most once.
     pub tickers: Vec<TickerChange>,
 }
+
+/// WriterActor -> PublisherActor: what a transaction did. No reply; what is not heard is found in the
+/// store.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct SeriesWritten(pub Vec<SeriesNews>);
 
 /// Why a save did not happen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,6 +5,7 @@
 //! ├── WriterActor                  the only writer of candles and coverage
 //! ├── StatusActor                  gathers reports, writes them throttled
 //! ├── ControlActor                 carries out commands
+//! ├── PublisherActor               final candles to Redis, where one is configured
 //! └── ExchangeActor                one per exchange: gate, budget, REST, connections
 //!     ├── ProbeActor               one try to reach the venue
 //!     ├── StreamActor              one per connection
@@ -17,6 +18,7 @@ pub mod control;
 pub mod exchange;
 pub mod messages;
 pub mod probe;
+pub mod publisher;
 pub mod status;
 pub mod stream;
 pub mod supervisor;

@@ -9,8 +9,10 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::messages::{Flush, Report, SaveError, SaveSymbol, SaveTickers, Stop};
+use super::messages::{Flush, Report, SaveError, SaveSymbol, SaveTickers, SeriesWritten, Stop};
+use super::publisher::PublisherActor;
 use crate::config::WriterConfig;
+use crate::mirror::candles::SeriesNews;
 use crate::status::{ComponentStatus, Health, Phase, Tally};
 use crate::store::{SeriesChange, SeriesOutcome, Store, StoreError, SymbolId, TickerChange, WriteBatch};
 use crate::supervise::exit::{Exit, ExitGuard};
@@ -28,6 +30,8 @@ pub struct WriterSetup {
     pub config: WriterConfig,
     /// Running totals.
     pub tally: Tally,
+    /// Told of what is stored, where somebody publishes it.
+    pub publisher: Option<Slot<PublisherActor>>,
     /// Where to report.
     pub status: Slot<super::status::StatusActor>,
     /// Tells the Supervisor of the end.
@@ -94,8 +98,9 @@ impl WriterActor {
         let tickers: Vec<TickerChange> = std::mem::take(&mut self.tickers).into_values().collect();
         let gives_up = self.is_stopping;
         let (store, tally) = (self.setup.store.clone(), self.setup.tally.clone());
+        let publisher = self.setup.publisher.clone();
         let writing = async move {
-            let trouble = write_jobs(&*store, &tally, jobs, gives_up).await?;
+            let trouble = write_jobs(&*store, &tally, publisher.as_ref(), jobs, gives_up).await?;
             Ok(write_tickers(&*store, &tally, tickers).await.or(trouble))
         };
         ctx.spawn(writing.into_actor(self).map(|written: Result<_, TakenOver>, actor, ctx| {
@@ -144,6 +149,7 @@ struct TakenOver(String);
 async fn write_jobs(
     store: &dyn Store,
     tally: &Tally,
+    publisher: Option<&Slot<PublisherActor>>,
     jobs: Vec<Job>,
     gives_up: bool,
 ) -> Result<Option<String>, TakenOver> {
@@ -160,6 +166,9 @@ async fn write_jobs(
                 let inserted = outcomes.iter().map(|outcome| outcome.inserted).sum();
                 let revised = outcomes.iter().map(|outcome| outcome.revisions.len() as u64).sum();
                 tally.stored(inserted, revised);
+                if let Some(publisher) = publisher.and_then(Slot::current) {
+                    publisher.do_send(SeriesWritten(news(&batch.series, &outcomes)));
+                }
                 let mut outcomes = outcomes.into_iter();
                 for job in group {
                     let own = outcomes.by_ref().take(job.save.series.len()).collect();
@@ -193,6 +202,20 @@ async fn write_jobs(
         }
     }
     Ok(trouble)
+}
+
+/// What a transaction did, for those who are told.
+fn news(changes: &[SeriesChange], outcomes: &[SeriesOutcome]) -> Vec<SeriesNews> {
+    let told = changes
+        .iter()
+        .zip(outcomes)
+        .filter(|(change, outcome)| change.forming.is_some() || outcome.inserted > 0 || !outcome.revisions.is_empty());
+    told.map(|(change, outcome)| SeriesNews {
+        series: change.series,
+        last_sequence: outcome.last_sequence,
+        forming: change.forming,
+    })
+    .collect()
 }
 
 /// Writes tickers, once: while the store cannot take them newer ones come. Apart from all else, so

@@ -32,8 +32,8 @@ use opening::url_fault;
 pub use opening::{Access, Migrated, check_url, migrate, open, open_with_clock};
 
 pub use rows::{
-    AnchorsRow, CandleSource, CommandRow, ExchangeMode, ExchangeRow, NewSymbol, SeriesRow, StatusRow, StoredCandle,
-    SymbolChange, SymbolRow, SymbolState, TickerRow,
+    AnchorsRow, CandleSource, CommandRow, ExchangeMode, ExchangeRow, NewSymbol, NumberedCandle, SeriesRow, StatusRow,
+    StoredCandle, SymbolChange, SymbolRow, SymbolState, TickerRow,
 };
 
 /// Key of a series row.
@@ -338,6 +338,16 @@ pub trait Store: Send + Sync + Debug + 'static {
 
     /// Final candles of a series, oldest first.
     async fn candles(&self, series: SeriesId, query: CandleQuery) -> Result<Vec<StoredCandle>, StoreError>;
+
+    /// The final candles whose values came by changes after `sequence`, in the order of their
+    /// numbers, at most `limit`. A number up to `series.last_sequence` that is missing between them
+    /// belonged to a value that has been corrected since, under a higher number.
+    async fn candles_after(
+        &self,
+        series: SeriesId,
+        sequence: i64,
+        limit: u32,
+    ) -> Result<Vec<NumberedCandle>, StoreError>;
 
     /// The state of the open bucket as last written.
     async fn forming(&self, series: SeriesId) -> Result<Option<Candle>, StoreError>;

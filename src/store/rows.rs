@@ -152,6 +152,15 @@ pub struct StoredCandle {
     pub updated_at: DateTime<Utc>,
 }
 
+/// A row of `candles` with the number of the change that brought its value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NumberedCandle {
+    /// The series' number, from 1 on: see [`super::Store::candles_after`].
+    pub sequence: i64,
+    /// The row.
+    pub stored: StoredCandle,
+}
+
 /// [`StoredCandle::flags`]: open or close lies outside low..high.
 pub const FLAG_OUT_OF_RANGE: i16 = 1;
 

@@ -11,5 +11,6 @@ mod server;
 #[allow(dead_code)] // its `main`
 mod monitor;
 
+mod candles;
 mod stage;
 mod status;

@@ -142,6 +142,7 @@ pass_on! {
     ledger(series: SeriesId) -> Vec<LedgerEntry>;
     holdings(symbols: &[SymbolId]) -> Vec<Holding>;
     candles(series: SeriesId, query: CandleQuery) -> Vec<StoredCandle>;
+    candles_after(series: SeriesId, sequence: i64, limit: u32) -> Vec<NumberedCandle>;
     forming(series: SeriesId) -> Option<Candle>;
     revisions(series: SeriesId, span: Span) -> Vec<StoredCandle>;
     trades(symbol: SymbolId, span: Span) -> Vec<Trade>;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use candlewick::clock::Clock;
 use candlewick::market::{Candle, Span, Symbol, Timeframe, Trade};
 use candlewick::store::{
-    AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, SeriesId,
+    AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, NumberedCandle, SeriesId,
     SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
     SymbolState, TickerRow, TradeCoverage, WriteBatch,
 };
@@ -144,6 +144,15 @@ impl Store for FaultyStore {
     async fn candles(&self, series: SeriesId, query: CandleQuery) -> Result<Vec<StoredCandle>, StoreError> {
         self.obey(StoreCall::Candles(series)).await?;
         at_once(self.inner.candles(series, query))
+    }
+
+    async fn candles_after(
+        &self,
+        series: SeriesId,
+        sequence: i64,
+        limit: u32,
+    ) -> Result<Vec<NumberedCandle>, StoreError> {
+        at_once(self.inner.candles_after(series, sequence, limit))
     }
 
     async fn forming(&self, series: SeriesId) -> Result<Option<Candle>, StoreError> {

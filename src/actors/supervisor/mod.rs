@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::control::ControlActor;
 use super::exchange::{Budgets, ExchangeActor};
 use super::messages::Report;
+use super::publisher::PublisherActor;
 use super::status::StatusActor;
 use super::writer::WriterActor;
 use crate::clock::Clock;
@@ -82,9 +83,11 @@ pub struct Supervisor {
     writer: SlotOwner<WriterActor>,
     status: SlotOwner<StatusActor>,
     control: SlotOwner<ControlActor>,
+    publisher: SlotOwner<PublisherActor>,
     writers: Children<&'static str, WriterActor>,
     reporters: Children<&'static str, StatusActor>,
     controllers: Children<&'static str, ControlActor>,
+    publishers: Children<&'static str, PublisherActor>,
     exchanges: Children<String, ExchangeActor>,
     families: HashMap<String, Family>,
     /// Exchanges that are not wanted any more and have not ended yet.
@@ -108,6 +111,7 @@ impl Supervisor {
             writers: Children::new(policies.writer),
             reporters: Children::new(side_branch),
             controllers: Children::new(side_branch),
+            publishers: Children::new(side_branch),
             exchanges: Children::new(policies.exchange),
             config: setup.config,
             store: setup.store,
@@ -124,6 +128,7 @@ impl Supervisor {
             writer: SlotOwner::default(),
             status: SlotOwner::default(),
             control: SlotOwner::default(),
+            publisher: SlotOwner::default(),
             families: HashMap::new(),
             ending: BTreeSet::new(),
             service_family: Family::new(),
@@ -156,6 +161,7 @@ impl Actor for Supervisor {
         self.start_status(ctx);
         self.start_writer(ctx);
         self.start_control(ctx);
+        self.start_publisher(ctx);
         self.look(ctx);
         ctx.run_interval(settings::LOOK_EVERY, |actor, ctx| actor.look(ctx));
         ctx.run_interval(Duration::from_secs(5), |actor, _| actor.report());

@@ -1,4 +1,4 @@
-//! The children that serve the whole tree: writer, status and control, each started again when it ends.
+//! The children that serve the whole tree (writer, status, control, publisher), each started again when it ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,12 @@ use tracing::warn;
 
 use super::Supervisor;
 use crate::actors::control::{ControlActor, ControlSetup};
+use crate::actors::publisher::{PublisherActor, PublisherSetup};
 use crate::actors::status::{StatusActor, StatusSetup, StoreSink};
 use crate::actors::writer::{WriterActor, WriterSetup};
 use crate::control::{Command, Desk, Refusal, RefusalKind, Reply};
 use crate::mirror::ProcessCache;
+use crate::mirror::candles::Publisher;
 use crate::status::sink::StatusSink;
 use crate::supervise::exit::{ChildExited, ExitGuard};
 use crate::supervise::policy::Decision;
@@ -19,6 +21,7 @@ use crate::supervise::policy::Decision;
 const WRITER: &str = "writer";
 const STATUS: &str = "status";
 const CONTROL: &str = "control";
+const PUBLISHER: &str = "publisher";
 
 impl Supervisor {
     pub(super) fn start_status(&mut self, ctx: &mut Context<Self>) {
@@ -47,6 +50,7 @@ impl Supervisor {
             store: self.store.clone(),
             config: self.config.writer.clone(),
             tally: self.tally.clone(),
+            publisher: self.redis.is_some().then(|| self.publisher.slot()),
             status: self.status.slot(),
             guard: ExitGuard::new(WRITER, generation, ctx.address().recipient()),
             member: self.service_family.1.clone(),
@@ -69,6 +73,20 @@ impl Supervisor {
         self.control.fill(actor);
     }
 
+    /// Starts the publisher, where there is a Redis to publish to.
+    pub(super) fn start_publisher(&mut self, ctx: &mut Context<Self>) {
+        let Some(redis) = &self.redis else { return };
+        let generation = self.publishers.next_generation();
+        let actor = PublisherActor::new(PublisherSetup {
+            publisher: Publisher::new(redis, self.store.clone(), self.config.redis.clone()),
+            guard: ExitGuard::new(PUBLISHER, generation, ctx.address().recipient()),
+            member: self.service_family.1.clone(),
+        })
+        .start();
+        self.publishers.started(PUBLISHER, generation, actor.clone());
+        self.publisher.fill(actor);
+    }
+
     fn start_service(&mut self, id: &'static str, ctx: &mut Context<Self>) {
         if self.is_stopping {
             return;
@@ -76,6 +94,7 @@ impl Supervisor {
         match id {
             WRITER => self.start_writer(ctx),
             STATUS => self.start_status(ctx),
+            PUBLISHER => self.start_publisher(ctx),
             _ => self.start_control(ctx),
         }
     }
@@ -89,6 +108,7 @@ impl Handler<ChildExited<&'static str>> for Supervisor {
         let decision = match message.id {
             WRITER => self.writers.exited(&message, now, random),
             STATUS => self.reporters.exited(&message, now, random),
+            PUBLISHER => self.publishers.exited(&message, now, random),
             _ => self.controllers.exited(&message, now, random),
         };
         let Some(decision) = decision.filter(|_| !self.is_stopping) else { return };

@@ -28,6 +28,7 @@ impl Drop for Supervisor {
         self.exchanges.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.writers.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.controllers.living().for_each(|(_, addr)| addr.do_send(Stop));
+        self.publishers.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.reporters.living().for_each(|(_, addr)| addr.do_send(Stop));
         if let Some(ended) = self.ended.take() {
             let how = match std::thread::panicking() {
@@ -53,6 +54,9 @@ impl Handler<Shutdown> for Supervisor {
         self.exchanges.living().for_each(|(_, addr)| addr.do_send(Stop));
         let families: Vec<Family> = self.families.drain().map(|(_, family)| family).collect();
         let (writer, status, control) = (self.writer.current(), self.status.current(), self.control.current());
+        let publisher = self.publisher.current();
+        // Once sources and writer have had their time: a last word to the store, and to Redis where there is one.
+        let grace = Duration::from_millis(if self.redis.is_some() { 1500 } else { 500 });
         let (mut services, member) = std::mem::replace(&mut self.service_family, Family::new());
         drop(member);
         let stopping = async move {
@@ -67,13 +71,16 @@ impl Handler<Shutdown> for Supervisor {
                 }
                 writer.do_send(Stop);
             }
+            if let Some(publisher) = publisher {
+                publisher.do_send(Stop);
+            }
             if let Some(control) = control {
                 control.do_send(Stop);
             }
             if let Some(status) = status {
                 status.do_send(Stop);
             }
-            services.ended_within(left().max(Duration::from_millis(500))).await;
+            services.ended_within(left().max(grace)).await;
         };
         Box::pin(stopping.into_actor(self).map(|(), _, ctx| ctx.stop()))
     }

@@ -191,3 +191,32 @@ pub(super) async fn a_large_batch_over_stored_rows_is_counted_exactly(store: Arc
     assert_eq!(stored, (0..ROWS).map(|n| bar(n, 70.0)).collect::<Vec<_>>());
     assert_eq!(ok(fixture.store.revisions(fixture.series, everything().span).await).len() as u64, revised);
 }
+
+pub(super) async fn changes_are_read_in_the_order_of_their_numbers(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    let after = async |sequence: i64, limit: u32| {
+        let rows = ok(fixture.store.candles_after(fixture.series, sequence, limit).await);
+        rows.iter().map(|row| (row.sequence, row.stored.candle, row.stored.revision)).collect::<Vec<_>>()
+    };
+    assert_eq!(after(0, 10).await, []);
+    fixture.save(&[rest(3, 103.0), rest(4, 104.0), rest(5, 105.0)]).await;
+    fixture.save(&[rest(0, 100.0)]).await;
+    assert_eq!(
+        after(0, 10).await,
+        [(1, bar(3, 103.0), 0), (2, bar(4, 104.0), 0), (3, bar(5, 105.0), 0), (4, bar(0, 100.0), 0)],
+        "a number is the order of the change, not of time"
+    );
+    // A correction takes a new number, and its old one is gone.
+    fixture.save(&[observed(bar(4, 114.0), Source::Rest, minute(9))]).await;
+    assert_eq!(after(1, 10).await, [(3, bar(5, 105.0), 0), (4, bar(0, 100.0), 0), (5, bar(4, 114.0), 1)]);
+    assert_eq!(after(1, 2).await, [(3, bar(5, 105.0), 0), (4, bar(0, 100.0), 0)]);
+    assert_eq!(after(5, 10).await, []);
+    let whole = ok(fixture.store.candles_after(fixture.series, 4, 1).await).remove(0);
+    assert_eq!(whole.stored, fixture.stored().await[2], "the whole row");
+    let series = ok(fixture.store.series_of(fixture.symbol).await).remove(0);
+    assert_eq!(series.last_sequence, 5);
+    // The same value again is no change.
+    fixture.save(&[observed(bar(4, 114.0), Source::Rest, minute(12))]).await;
+    assert_eq!(after(5, 10).await, []);
+    assert_eq!(ok(fixture.store.candles_after(SeriesId(fixture.series.0 + 1), 0, 10).await), []);
+}

@@ -48,6 +48,7 @@ pub async fn run_all(make: impl AsyncFn() -> Arc<dyn Store>) {
         candles::a_venues_odd_bar_is_stored_as_printed_and_flagged,
         candles::the_forming_bar_is_replaced_and_yields_to_a_final_one,
         candles::a_large_batch_over_stored_rows_is_counted_exactly,
+        candles::changes_are_read_in_the_order_of_their_numbers,
         precedence::every_pair_of_sources_is_decided_by_strength_and_time,
         precedence::verified_trades_rank_highest_where_candles_are_built_from_them,
         precedence::imported_rows_yield_to_observed_ones_and_lend_them_nothing,

@@ -14,7 +14,7 @@ use crate::store::rows::FLAG_OUT_OF_RANGE;
 use crate::store::tables::moment::{Micros, micros};
 use crate::store::tables::records::{CandleRecord, FormingRecord, RevisionRecord, check, trade_count};
 use crate::store::tables::{candle_revisions, candles, forming_candles};
-use crate::store::{CandleSource, Coverage, LedgerChange, Revision, SeriesChange, SeriesOutcome, StoredCandle};
+use crate::store::{CandleSource, Coverage, LedgerChange, NumberedCandle, Revision, SeriesChange, SeriesOutcome, StoredCandle};
 
 /// A series as the transaction found it, and what it becomes.
 pub struct SeriesHead {
@@ -318,6 +318,27 @@ pub fn read(
         rows.order(candles::open_time.asc()).load(connection)?
     };
     records.iter().map(|record| Ok(record.to_stored()?)).collect()
+}
+
+/// Final candles of a series in the order of their numbers.
+pub fn read_after(
+    connection: &mut Connection,
+    series: i64,
+    sequence: i64,
+    limit: u32,
+) -> Result<Vec<NumberedCandle>, Fault> {
+    let records: Vec<CandleRecord> = candles::table
+        .filter(candles::series_id.eq(series))
+        .filter(candles::sequence.gt(sequence))
+        .order(candles::sequence)
+        .limit(i64::from(limit))
+        .select(CandleRecord::as_select())
+        .load(connection)?;
+    let numbered = |record: &CandleRecord| {
+        let sequence = record.sequence;
+        Ok(NumberedCandle { sequence, stored: record.to_stored()? })
+    };
+    records.iter().map(numbered).collect()
 }
 
 /// The open bucket of a series.

@@ -7,7 +7,7 @@ use super::{Backend, candles, holdings, settings, status, tickers, trades, write
 use crate::market::{Candle, Span, Symbol, Timeframe, Trade};
 use crate::store::tables::moment::micros;
 use crate::store::{
-    AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, SeriesId,
+    AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, NumberedCandle, SeriesId,
     SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
     SymbolState, TickerRow, TradeCoverage, WriteBatch,
 };
@@ -89,6 +89,15 @@ impl Store for Backend {
 
     async fn candles(&self, series: SeriesId, query: CandleQuery) -> Result<Vec<StoredCandle>, StoreError> {
         self.read(move |connection| candles::read(connection, series.0, query)).await
+    }
+
+    async fn candles_after(
+        &self,
+        series: SeriesId,
+        sequence: i64,
+        limit: u32,
+    ) -> Result<Vec<NumberedCandle>, StoreError> {
+        self.read(move |connection| candles::read_after(connection, series.0, sequence, limit)).await
     }
 
     async fn forming(&self, series: SeriesId) -> Result<Option<Candle>, StoreError> {

@@ -6,6 +6,7 @@
 //! ├── StatusActor                  gathers reports, writes them throttled
 //! ├── ControlActor                 carries out commands
 //! ├── PublisherActor               final candles to Redis, where one is configured
+//! ├── ChannelActor                 commands of a Redis stream, where one is configured
 //! └── ExchangeActor                one per exchange: gate, budget, REST, connections
 //!     ├── ProbeActor               one try to reach the venue
 //!     ├── StreamActor              one per connection
@@ -14,6 +15,7 @@
 //!
 //! Data flows down one way: frame -> StreamActor -> SymbolActor -> WriterActor -> store.
 
+pub mod channel;
 pub mod control;
 pub mod exchange;
 pub mod messages;

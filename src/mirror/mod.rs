@@ -5,6 +5,7 @@
 //! memory that grows with its length.
 
 pub mod candles;
+pub mod commands;
 pub mod link;
 pub mod process_cache;
 

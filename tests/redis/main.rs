@@ -12,5 +12,6 @@ mod server;
 mod monitor;
 
 mod candles;
+mod control;
 mod stage;
 mod status;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use super::channel::ChannelActor;
 use super::control::ControlActor;
 use super::exchange::{Budgets, ExchangeActor};
 use super::messages::Report;
@@ -88,6 +89,7 @@ pub struct Supervisor {
     reporters: Children<&'static str, StatusActor>,
     controllers: Children<&'static str, ControlActor>,
     publishers: Children<&'static str, PublisherActor>,
+    channels: Children<&'static str, ChannelActor>,
     exchanges: Children<String, ExchangeActor>,
     families: HashMap<String, Family>,
     /// Exchanges that are not wanted any more and have not ended yet.
@@ -112,6 +114,7 @@ impl Supervisor {
             reporters: Children::new(side_branch),
             controllers: Children::new(side_branch),
             publishers: Children::new(side_branch),
+            channels: Children::new(side_branch),
             exchanges: Children::new(policies.exchange),
             config: setup.config,
             store: setup.store,
@@ -162,6 +165,7 @@ impl Actor for Supervisor {
         self.start_writer(ctx);
         self.start_control(ctx);
         self.start_publisher(ctx);
+        self.start_channel(ctx);
         self.look(ctx);
         ctx.run_interval(settings::LOOK_EVERY, |actor, ctx| actor.look(ctx));
         ctx.run_interval(Duration::from_secs(5), |actor, _| actor.report());

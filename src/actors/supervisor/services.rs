@@ -1,4 +1,5 @@
-//! The children that serve the whole tree (writer, status, control, publisher), each started again when it ends.
+//! The children that serve the whole tree (writer, status, control, and what speaks with
+//! Redis), each started again when it ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use actix::prelude::*;
 use tracing::warn;
 
 use super::Supervisor;
+use crate::actors::channel::{ChannelActor, ChannelSetup};
 use crate::actors::control::{ControlActor, ControlSetup};
 use crate::actors::publisher::{PublisherActor, PublisherSetup};
 use crate::actors::status::{StatusActor, StatusSetup, StoreSink};
@@ -14,6 +16,7 @@ use crate::actors::writer::{WriterActor, WriterSetup};
 use crate::control::{Command, Desk, Refusal, RefusalKind, Reply};
 use crate::mirror::ProcessCache;
 use crate::mirror::candles::Publisher;
+use crate::mirror::commands::CommandStream;
 use crate::status::sink::StatusSink;
 use crate::supervise::exit::{ChildExited, ExitGuard};
 use crate::supervise::policy::Decision;
@@ -22,6 +25,7 @@ const WRITER: &str = "writer";
 const STATUS: &str = "status";
 const CONTROL: &str = "control";
 const PUBLISHER: &str = "publisher";
+const CHANNEL: &str = "channel";
 
 impl Supervisor {
     pub(super) fn start_status(&mut self, ctx: &mut Context<Self>) {
@@ -87,6 +91,20 @@ impl Supervisor {
         self.publisher.fill(actor);
     }
 
+    /// Starts the control channel, where there is a Redis to read it from.
+    pub(super) fn start_channel(&mut self, ctx: &mut Context<Self>) {
+        let Some(redis) = &self.redis else { return };
+        let generation = self.channels.next_generation();
+        let actor = ChannelActor::new(ChannelSetup {
+            stream: CommandStream::new(redis, &self.config.redis.prefix),
+            supervisor: ctx.address(),
+            guard: ExitGuard::new(CHANNEL, generation, ctx.address().recipient()),
+            member: self.service_family.1.clone(),
+        })
+        .start();
+        self.channels.started(CHANNEL, generation, actor);
+    }
+
     fn start_service(&mut self, id: &'static str, ctx: &mut Context<Self>) {
         if self.is_stopping {
             return;
@@ -95,6 +113,7 @@ impl Supervisor {
             WRITER => self.start_writer(ctx),
             STATUS => self.start_status(ctx),
             PUBLISHER => self.start_publisher(ctx),
+            CHANNEL => self.start_channel(ctx),
             _ => self.start_control(ctx),
         }
     }
@@ -109,6 +128,7 @@ impl Handler<ChildExited<&'static str>> for Supervisor {
             WRITER => self.writers.exited(&message, now, random),
             STATUS => self.reporters.exited(&message, now, random),
             PUBLISHER => self.publishers.exited(&message, now, random),
+            CHANNEL => self.channels.exited(&message, now, random),
             _ => self.controllers.exited(&message, now, random),
         };
         let Some(decision) = decision.filter(|_| !self.is_stopping) else { return };

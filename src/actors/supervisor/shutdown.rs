@@ -29,6 +29,7 @@ impl Drop for Supervisor {
         self.writers.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.controllers.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.publishers.living().for_each(|(_, addr)| addr.do_send(Stop));
+        self.channels.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.reporters.living().for_each(|(_, addr)| addr.do_send(Stop));
         if let Some(ended) = self.ended.take() {
             let how = match std::thread::panicking() {
@@ -55,6 +56,7 @@ impl Handler<Shutdown> for Supervisor {
         let families: Vec<Family> = self.families.drain().map(|(_, family)| family).collect();
         let (writer, status, control) = (self.writer.current(), self.status.current(), self.control.current());
         let publisher = self.publisher.current();
+        let channels: Vec<_> = self.channels.living().map(|(_, addr)| addr.clone()).collect();
         // Once sources and writer have had their time: a last word to the store, and to Redis where there is one.
         let grace = Duration::from_millis(if self.redis.is_some() { 1500 } else { 500 });
         let (mut services, member) = std::mem::replace(&mut self.service_family, Family::new());
@@ -71,6 +73,7 @@ impl Handler<Shutdown> for Supervisor {
                 }
                 writer.do_send(Stop);
             }
+            channels.iter().for_each(|channel| channel.do_send(Stop));
             if let Some(publisher) = publisher {
                 publisher.do_send(Stop);
             }

@@ -4,6 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/program.rs"]
+mod program;
+
 #[path = "../support/redis.rs"]
 mod server;
 
@@ -13,5 +16,7 @@ mod monitor;
 
 mod candles;
 mod control;
+mod program_runs;
 mod stage;
 mod status;
+mod tls;

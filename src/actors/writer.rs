@@ -206,10 +206,9 @@ async fn write_jobs(
 
 /// What a transaction did, for those who are told.
 fn news(changes: &[SeriesChange], outcomes: &[SeriesOutcome]) -> Vec<SeriesNews> {
-    let told = changes
-        .iter()
-        .zip(outcomes)
-        .filter(|(change, outcome)| change.forming.is_some() || outcome.inserted > 0 || !outcome.revisions.is_empty());
+    let told = changes.iter().zip(outcomes).filter(|(change, outcome)| {
+        change.forming.is_some() || outcome.inserted + outcome.withdrawn > 0 || !outcome.revisions.is_empty()
+    });
     told.map(|(change, outcome)| SeriesNews {
         series: change.series,
         last_sequence: outcome.last_sequence,

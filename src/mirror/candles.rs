@@ -13,7 +13,8 @@
 //! everything again from the first number on, and no two writers number twice.
 //!
 //! A value that was corrected before it was published is not there any more: its number is
-//! published as `superseded`, and the correction follows under its own.
+//! published as `superseded`, and the correction follows under its own. A bar that was inferred, and
+//! that the venue turned out not to have, is told as `withdrawn`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -314,11 +315,17 @@ fn fields(head: &Head, number: i64, row: Option<&NumberedCandle>) -> Vec<(&'stat
         ("timeframe", head.timeframe.to_string()),
         ("sequence", number.to_string()),
     ];
-    let Some(stored) = row.map(|row| &row.stored) else {
+    let Some(row) = row else {
         fields.push(("kind", "superseded".to_owned()));
         return fields;
     };
+    let stored = &row.stored;
     let candle = &stored.candle;
+    if row.is_withdrawn {
+        let time = candle.open_time.timestamp_millis().to_string();
+        fields.extend([("kind", "withdrawn".to_owned()), ("time", time)]);
+        return fields;
+    }
     let kind = if stored.revision > 0 { "correction" } else { "candle" };
     fields.extend([
         ("kind", kind.to_owned()),

@@ -339,8 +339,8 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// Final candles of a series, oldest first.
     async fn candles(&self, series: SeriesId, query: CandleQuery) -> Result<Vec<StoredCandle>, StoreError>;
 
-    /// The final candles whose values came by changes after `sequence`, in the order of their
-    /// numbers, at most `limit`. A number up to `series.last_sequence` that is missing between them
+    /// The final candles whose values came by changes after `sequence`, and those that were withdrawn
+    /// by such changes and are not there now, in the order of their numbers, at most `limit`. A number up to `series.last_sequence` that is missing between them
     /// belonged to a value that has been corrected since, under a higher number.
     async fn candles_after(
         &self,

@@ -152,13 +152,15 @@ pub struct StoredCandle {
     pub updated_at: DateTime<Utc>,
 }
 
-/// A row of `candles` with the number of the change that brought its value.
+/// A change of a final candle, with its number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NumberedCandle {
     /// The series' number, from 1 on: see [`super::Store::candles_after`].
     pub sequence: i64,
-    /// The row.
+    /// The row; for one that was withdrawn, as it was.
     pub stored: StoredCandle,
+    /// The change took the row away.
+    pub is_withdrawn: bool,
 }
 
 /// [`StoredCandle::flags`]: open or close lies outside low..high.

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use candlewick::clock::Clock;
 use candlewick::market::{Candle, Span, Symbol, Timeframe, Trade};
 use candlewick::store::{
-    AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, NumberedCandle, SeriesId,
-    SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
+    AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, NumberedCandle,
+    SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
     SymbolState, TickerRow, TradeCoverage, WriteBatch,
 };
 use chrono::{DateTime, Utc};

@@ -86,6 +86,9 @@ pub(super) async fn a_withdrawn_stretch_loses_its_rows_and_keeps_them_as_revisio
     let outcome = ok(fixture.store.write(&batch).await).remove(0);
     assert_eq!((outcome.withdrawn, outcome.inserted, outcome.last_sequence), (2, 0, 8));
     assert_eq!(fixture.bars().await, [0, 1, 2, 5].map(|n| bar(n, 10.0)));
+    let changes = ok(fixture.store.candles_after(fixture.series, 5, 10).await);
+    let changes: Vec<_> = changes.iter().map(|row| (row.sequence, row.stored.candle, row.is_withdrawn)).collect();
+    assert_eq!(changes, [(6, bar(5, 10.0), false), (7, bar(3, 10.0), true), (8, bar(4, 10.0), true)]);
     let ledger = ok(fixture.store.ledger(fixture.series).await);
     let expected = [entry(0, 2, VERIFIED), entry(2, 3, UNVERIFIED), entry(3, 5, late(1)), entry(5, 6, UNVERIFIED)];
     assert_eq!(ledger, expected);

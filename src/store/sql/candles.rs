@@ -14,7 +14,9 @@ use crate::store::rows::FLAG_OUT_OF_RANGE;
 use crate::store::tables::moment::{Micros, micros};
 use crate::store::tables::records::{CandleRecord, FormingRecord, RevisionRecord, check, trade_count};
 use crate::store::tables::{candle_revisions, candles, forming_candles};
-use crate::store::{CandleSource, Coverage, LedgerChange, NumberedCandle, Revision, SeriesChange, SeriesOutcome, StoredCandle};
+use crate::store::{
+    CandleSource, Coverage, LedgerChange, NumberedCandle, Revision, SeriesChange, SeriesOutcome, StoredCandle,
+};
 
 /// A series as the transaction found it, and what it becomes.
 pub struct SeriesHead {
@@ -320,7 +322,7 @@ pub fn read(
     records.iter().map(|record| Ok(record.to_stored()?)).collect()
 }
 
-/// Final candles of a series in the order of their numbers.
+/// Changes of a series after `sequence` that have not been followed by another of the same bucket.
 pub fn read_after(
     connection: &mut Connection,
     series: i64,
@@ -334,11 +336,32 @@ pub fn read_after(
         .limit(i64::from(limit))
         .select(CandleRecord::as_select())
         .load(connection)?;
-    let numbered = |record: &CandleRecord| {
+    let is_there = diesel::dsl::exists(
+        candles::table
+            .filter(candles::series_id.eq(candle_revisions::series_id))
+            .filter(candles::open_time.eq(candle_revisions::open_time)),
+    );
+    let withdrawn: Vec<RevisionRecord> = candle_revisions::table
+        .filter(candle_revisions::series_id.eq(series))
+        .filter(candle_revisions::sequence.gt(sequence))
+        .filter(diesel::dsl::not(is_there))
+        .order(candle_revisions::sequence)
+        .limit(i64::from(limit))
+        .select(RevisionRecord::as_select())
+        .load(connection)?;
+    // Of a bucket that was corrected and then withdrawn only the last change counts.
+    let last: HashMap<Micros, i64> = withdrawn.iter().map(|row| (row.old.open_time, row.sequence)).collect();
+    let mut changes = Vec::with_capacity(records.len());
+    for record in &records {
         let sequence = record.sequence;
-        Ok(NumberedCandle { sequence, stored: record.to_stored()? })
-    };
-    records.iter().map(numbered).collect()
+        changes.push(NumberedCandle { sequence, stored: record.to_stored()?, is_withdrawn: false });
+    }
+    for row in withdrawn.iter().filter(|row| last.get(&row.old.open_time) == Some(&row.sequence)) {
+        changes.push(NumberedCandle { sequence: row.sequence, stored: row.old.to_stored()?, is_withdrawn: true });
+    }
+    changes.sort_by_key(|change| change.sequence);
+    changes.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(changes)
 }
 
 /// The open bucket of a series.

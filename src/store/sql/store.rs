@@ -7,8 +7,8 @@ use super::{Backend, candles, holdings, settings, status, tickers, trades, write
 use crate::market::{Candle, Span, Symbol, Timeframe, Trade};
 use crate::store::tables::moment::micros;
 use crate::store::{
-    AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, NumberedCandle, SeriesId,
-    SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
+    AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, NumberedCandle,
+    SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
     SymbolState, TickerRow, TradeCoverage, WriteBatch,
 };
 

@@ -238,3 +238,4 @@ diesel::joinable!(series -> symbols (symbol_id));
 diesel::joinable!(forming_candles -> series (series_id));
 diesel::joinable!(tickers -> symbols (symbol_id));
 diesel::allow_tables_to_appear_in_same_query!(exchanges, symbols, series, candles, forming_candles, tickers);
+diesel::allow_tables_to_appear_in_same_query!(candles, candle_revisions);

@@ -4,6 +4,7 @@
 //! A good guest: it installs no logger and no signal handler, keeps no globals, and never stops the
 //! host's System. Several collectors may live in one process, each on its own database.
 
+mod remote;
 mod simulator;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::transport::Transport;
 use crate::transport::net::{NetTransport, SetupError};
 
 pub use crate::control::wanted::{add_symbol, exchange_row};
+pub use remote::Remote;
 pub use simulator::simulated_markets;
 
 /// Why a collector did not start.
@@ -191,6 +193,17 @@ impl CollectorHandle {
     /// The root of the tree, for hosts that send their own messages.
     pub fn supervisor(&self) -> &Addr<Supervisor> {
         &self.addr
+    }
+
+    /// The collector for other threads, such as those of a server.
+    pub fn remote(&self) -> Remote {
+        Remote {
+            addr: self.addr.clone(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            board: self.board.clone(),
+            tally: self.tally.clone(),
+        }
     }
 
     /// The database.

@@ -5,6 +5,7 @@
 
 mod duration;
 mod section;
+mod web;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::transport::net::NetOptions;
 pub use duration::{format_duration, parse_duration};
 pub use section::Fault;
 use section::{Section, Setting, expected, nearest, word};
+pub use web::{Secret, WebConfig};
 
 /// How the collector runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +49,8 @@ pub struct Config {
     pub status: StatusConfig,
     /// What is mirrored to Redis.
     pub redis: mirror::Options,
+    /// The HTTP interface.
+    pub web: WebConfig,
     /// The ordered stop.
     pub shutdown: ShutdownConfig,
     /// Logging.
@@ -131,6 +135,7 @@ impl Default for Config {
             timescale: Timescale::default(),
             status: StatusConfig { interval: Duration::from_secs(30) },
             redis: mirror::Options::default(),
+            web: WebConfig::default(),
             shutdown: ShutdownConfig { deadline: Duration::from_secs(10) },
             log: Logging::default(),
         }
@@ -243,6 +248,7 @@ impl Config {
         });
         section.section("status", |section| section.read_wait("interval", &mut self.status.interval));
         section.section("redis", |section| read_redis(section, &mut self.redis));
+        section.section("web", |section| web::read(section, &mut self.web));
         section.section("shutdown", |section| section.read_wait("deadline", &mut self.shutdown.deadline));
         section.section("log", |section| {
             section.read("level", &mut self.log.level);

@@ -56,6 +56,7 @@
 //! * [`transport`]: HTTP and WebSocket, the only way out.
 //! * [`supervise`] and [`actors`]: the tree that does the work and survives its failures.
 //! * [`collector`]: the tree as one object; [`cli`]: the commands.
+//! * [`web`]: HTTP for operators.
 //! * [`sim`]: simulated exchanges with a known truth, to try and test all of it without a network.
 
 pub mod actors;
@@ -74,3 +75,4 @@ pub mod store;
 pub mod supervise;
 pub mod telemetry;
 pub mod transport;
+pub mod web;

@@ -12,7 +12,7 @@ use anyhow::Context;
 
 use super::Failure;
 use super::failure::OrUsage;
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::store::{self, Access, Store, StoreError};
 
 /// Names the database where the option does not.
@@ -20,6 +20,9 @@ const VARIABLE: &str = "CANDLEWICK_DATABASE";
 
 /// Names the Redis where the option does not.
 const REDIS_VARIABLE: &str = "CANDLEWICK_REDIS";
+
+/// The token of the HTTP interface.
+const TOKEN_VARIABLE: &str = "CANDLEWICK_WEB_TOKEN";
 
 /// Where a configuration is looked for when none is named.
 const USUAL_FILES: [&str; 2] = ["candlewick.toml", "config/candlewick.toml"];
@@ -58,16 +61,20 @@ impl DatabaseArgs {
         self.config.clone().or_else(usual)
     }
 
-    /// The configuration, with the database of the option or the environment in its place.
+    /// The configuration, with what options and environment say in its place.
     ///
     /// # Errors
-    /// Usage: every fault of the file.
+    /// Usage: every fault of the file, or that of the environment.
     pub fn load_config(&self) -> Result<Config, Failure> {
         let mut config = match self.config_file() {
             Some(path) => load(&path)?,
             None => Config::default(),
         };
         config.redis.url = self.redis().or(config.redis.url);
+        if let Some(token) = choose(None, std::env::var(TOKEN_VARIABLE).ok()) {
+            let fault = |words| Failure::usage(format!("{TOKEN_VARIABLE}: {words}"));
+            config.web.token = Some(Secret::new(&token).map_err(fault)?);
+        }
         config.database = choose(self.database.clone(), std::env::var(VARIABLE).ok()).unwrap_or(config.database);
         Ok(config)
     }

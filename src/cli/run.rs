@@ -15,6 +15,7 @@ use crate::collector::{Collector, CollectorHandle, StartError};
 use crate::config::Config;
 use crate::status::Totals;
 use crate::store::StoreError;
+use crate::web::{Bound, WebError};
 
 /// How often the log says how things are.
 const SUMMARY_EVERY: Duration = Duration::from_secs(60);
@@ -48,6 +49,7 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
 
 async fn keep(config: Config, simulator: Option<String>, stop: StopRequest) -> Result<(), Failure> {
     let deadline = config.shutdown.deadline;
+    let bound = Bound::bind(&config.web)?;
     let mut builder = Collector::builder().config(config);
     if let Some(url) = simulator {
         builder = builder.simulator(url);
@@ -60,6 +62,17 @@ async fn keep(config: Config, simulator: Option<String>, stop: StopRequest) -> R
         }
     };
     info!(version = env!("CARGO_PKG_VERSION"), database = handle.store().url(), "collecting");
+    let server = bound.map(|bound| bound.serve(handle.remote())).transpose()?;
+    let result = keep_on(&mut handle, &stop, deadline).await;
+    // Last, so that operators can watch the stop, and hear the answer to their command.
+    if let Some(server) = server {
+        server.stop().await;
+    }
+    result
+}
+
+/// Until the collector ends or is asked to.
+async fn keep_on(handle: &mut CollectorHandle, stop: &StopRequest, deadline: Duration) -> Result<(), Failure> {
     let first = tokio::time::Instant::now() + SUMMARY_EVERY;
     let mut summaries = tokio::time::interval_at(first, SUMMARY_EVERY);
     summaries.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -75,10 +88,10 @@ async fn keep(config: Config, simulator: Option<String>, stop: StopRequest) -> R
                 info!("{who}: stopping in order, at most {deadline:?}; once more to end at once");
                 break;
             }
-            _ = summaries.tick() => before = summarise(&handle, before).await,
+            _ = summaries.tick() => before = summarise(handle, before).await,
         }
     }
-    stop_in_order(&mut handle, deadline).await?;
+    stop_in_order(handle, deadline).await?;
     let totals = handle.totals();
     info!(candles = totals.candles_stored, rest_calls = totals.rest_calls, "stopped");
     Ok(())
@@ -125,6 +138,16 @@ impl From<StartError> for Failure {
             StartError::Store(error @ StoreError::Url { .. }) => Failure::Usage(error.into()),
             StartError::Redis(error) => Failure::Usage(error.into()),
             other => Failure::Failed(other.into()),
+        }
+    }
+}
+
+/// An address that needs a token is the asker's; one that is taken is not.
+impl From<WebError> for Failure {
+    fn from(error: WebError) -> Failure {
+        match error {
+            WebError::NoToken(_) => Failure::Usage(error.into()),
+            WebError::Listen { .. } => Failure::Failed(error.into()),
         }
     }
 }

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use serde::Serialize;
 
 use super::Failure;
 use super::database::{DatabaseArgs, block_on};
@@ -14,8 +13,9 @@ use super::lines::Time;
 use super::listing::{self, Format, Row, say};
 use crate::clock::Clock;
 use crate::config::format_duration;
+use crate::control::components::{self, ComponentLine};
 use crate::status::{DAEMON, Health};
-use crate::store::{Access, StatusRow, SymbolRow, SymbolState};
+use crate::store::{Access, StatusRow};
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -39,9 +39,7 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
         let store = database.open(Access::ReadOnly).await?;
         let (statuses, symbols) = (store.statuses().await?, store.symbols().await?);
         say(words(&statuses, Clock::system().now(), patience));
-        let silent = symbols.iter().filter(|symbol| !statuses.iter().any(|row| row.component == component(symbol)));
-        let silent: Vec<Line> = silent.map(Line::of_silent).collect();
-        listing::print(args.format, statuses.into_iter().map(Line::of).chain(silent))
+        listing::print(args.format, components::lines(statuses.into_iter().map(ComponentLine::from), &symbols))
     })
 }
 
@@ -67,75 +65,7 @@ fn words(statuses: &[StatusRow], now: DateTime<Utc>, patience: TimeDelta) -> Str
     }
 }
 
-fn component(symbol: &SymbolRow) -> String {
-    format!("{}:{}", symbol.exchange, symbol.symbol)
-}
-
-/// A component as it is printed.
-#[derive(Debug, Serialize)]
-struct Line {
-    component: String,
-    exchange: Option<String>,
-    symbol: Option<String>,
-    /// `none`: wanted, and no collector has spoken of it.
-    status: String,
-    phase: String,
-    mode: Option<String>,
-    last_candle: Option<Time>,
-    lag_ms: Option<i64>,
-    coverage_percent: Option<f64>,
-    restarts: i64,
-    message: String,
-    updated_at: Option<Time>,
-    heartbeat: Option<Time>,
-}
-
-impl Line {
-    fn of(row: StatusRow) -> Line {
-        Line {
-            component: row.component,
-            exchange: row.exchange,
-            symbol: row.symbol,
-            status: row.status,
-            phase: row.phase,
-            mode: row.mode,
-            last_candle: row.last_candle.map(Time),
-            lag_ms: row.lag_ms,
-            coverage_percent: row.coverage_percent,
-            restarts: row.restarts,
-            message: row.message,
-            updated_at: Some(Time(row.updated_at)),
-            heartbeat: Some(Time(row.heartbeat)),
-        }
-    }
-
-    /// A symbol that is wanted and that no collector has spoken of.
-    fn of_silent(symbol: &SymbolRow) -> Line {
-        let message = match &symbol.state {
-            SymbolState::Active if symbol.only_ticker => "only its ticker is wanted".to_owned(),
-            SymbolState::Active => "wanted; no collector has begun with it".to_owned(),
-            SymbolState::Paused => "paused".to_owned(),
-            SymbolState::Rejected(words) => format!("rejected: {words}"),
-        };
-        Line {
-            component: component(symbol),
-            exchange: Some(symbol.exchange.clone()),
-            symbol: Some(symbol.symbol.to_string()),
-            status: "none".to_owned(),
-            phase: String::new(),
-            mode: None,
-            last_candle: None,
-            lag_ms: None,
-            coverage_percent: None,
-            restarts: 0,
-            message,
-            updated_at: None,
-            heartbeat: None,
-        }
-    }
-}
-
-impl Row for Line {
+impl Row for ComponentLine {
     const COLUMNS: &'static [&'static str] = &[
         "component",
         "status",
@@ -214,6 +144,6 @@ mod tests {
 
     #[test]
     fn coverage_is_never_rounded_up() {
-        assert_eq!(Line::of(row(DAEMON, "running", "2026-11-20T12:00:00Z")).cells()[6], "99.99");
+        assert_eq!(ComponentLine::from(row(DAEMON, "running", "2026-11-20T12:00:00Z")).cells()[6], "99.99");
     }
 }

@@ -46,6 +46,7 @@ fn the_documented_file_names_every_setting_and_its_examples_are_valid() {
     assert_eq!(config.transport.ca_file.as_deref(), Some(Path::new("/etc/ssl/certs/company.pem")));
     assert_eq!(config.redis.url.as_deref(), Some("redis://127.0.0.1:6379"));
     assert_eq!(config.redis.ca_file.as_deref(), Some(Path::new("/etc/ssl/certs/redis.pem")));
+    assert_eq!(config.web.token.as_ref().map(Secret::text), Some("kept-somewhere-safe"));
     assert_eq!(config.log.targets.len(), 2);
 }
 
@@ -128,6 +129,9 @@ fn all_faults_are_reported_at_once_with_their_paths() {
         [redis]
         url = "http://user:secret@host"
         prefix = 7
+        [web]
+        listen = "localhost"
+        token = "two words"
         [log]
         level = "loud"
         targets = { "candlewick::transport" = 3 }
@@ -157,11 +161,22 @@ fn all_faults_are_reported_at_once_with_their_paths() {
             "status.interval: expected a duration such as \"10s\", \"5m\" or \"1h30m\", is a list",
             "redis.url: expected an address that begins with redis:// or rediss://",
             "redis.prefix: expected text, is 7",
+            "web.listen: expected an address with a port, such as \"127.0.0.1:8790\" or \"[::1]:8790\", is \"localhost\"",
+            "web.token: expected visible ASCII characters without spaces, at least one",
             "log.level: expected one of off, error, warn, info, debug, trace, is \"loud\"",
             "log.targets.\"candlewick::transport\": expected one of off, error, warn, info, debug, trace, is 3",
             "databse: unknown key, did you mean database?",
         ]
     );
+}
+
+#[test]
+fn a_section_switches_the_http_interface_on_and_its_token_is_never_printed() {
+    assert!(!Config::parse("").unwrap().web.enabled);
+    let config = Config::parse("[web]\ntoken = \"abc-123\"").unwrap();
+    assert_eq!((config.web.enabled, config.web.listen.to_string().as_str()), (true, "127.0.0.1:8790"));
+    assert!(!format!("{config:?}").contains("abc-123"));
+    assert!(!Config::parse("[web]\nenabled = false").unwrap().web.enabled);
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::Serialize;
+
 /// Shared counters; clones count together. Totals survive the restarts of the actors that count.
 #[derive(Debug, Clone, Default)]
 pub struct Tally(Arc<Counters>);
@@ -20,7 +22,7 @@ struct Counters {
 }
 
 /// A reading of the counters.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Totals {
     /// Final candles written for the first time.
     pub candles_stored: u64,

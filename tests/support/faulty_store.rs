@@ -17,6 +17,7 @@ use super::{Deed, at_once};
 
 /// What a script is shown before the real store is asked.
 pub enum StoreCall<'a> {
+    Symbols,
     OpenSeries(SymbolId),
     Ledger(SeriesId),
     Candles(SeriesId),
@@ -99,6 +100,7 @@ impl Store for FaultyStore {
     }
 
     async fn symbols(&self) -> Result<Vec<SymbolRow>, StoreError> {
+        self.obey(StoreCall::Symbols).await?;
         at_once(self.inner.symbols())
     }
 

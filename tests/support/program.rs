@@ -14,7 +14,10 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A run of the program that does not depend on the environment.
 pub fn candlewick(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_candlewick"));
-    command.args(arguments).env_remove("CANDLEWICK_DATABASE").env_remove("CANDLEWICK_REDIS").stdin(Stdio::null());
+    for variable in ["CANDLEWICK_DATABASE", "CANDLEWICK_REDIS", "CANDLEWICK_WEB_TOKEN"] {
+        command.env_remove(variable);
+    }
+    command.args(arguments).stdin(Stdio::null());
     command
 }
 

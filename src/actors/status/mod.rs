@@ -6,19 +6,17 @@
 mod outlet;
 mod store_sink;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use self::outlet::Outlet;
 use super::messages::{Forget, Report, Stop};
 use crate::clock::Clock;
 use crate::config::StatusConfig;
-use crate::status::sink::{SinkError, StatusRecord, StatusSink};
+use crate::status::sink::{SinkError, StatusSink};
 use crate::status::{Board, ComponentStatus, Health, Phase};
 use crate::supervise::exit::ExitGuard;
 use crate::supervise::family::Member;
@@ -47,24 +45,15 @@ pub struct StatusSetup {
 /// See the module.
 pub struct StatusActor {
     setup: StatusSetup,
-    components: BTreeMap<String, Times>,
     outlets: Vec<Outlet>,
     is_stopping: bool,
 }
 
-/// When a component was first seen, last changed and last heard of.
-#[derive(Clone, Copy)]
-struct Times {
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    heartbeat: DateTime<Utc>,
-}
-
 impl StatusActor {
-    /// An actor that has heard of nobody.
+    /// An actor that writes what the board tells.
     pub fn new(setup: StatusSetup) -> StatusActor {
         let outlets = setup.sinks.iter().cloned().map(Outlet::new).collect();
-        StatusActor { setup, components: BTreeMap::new(), outlets, is_stopping: false }
+        StatusActor { setup, outlets, is_stopping: false }
     }
 
     /// Writes to each sink what is due: news, and whoever has not been written for an interval.
@@ -77,8 +66,10 @@ impl StatusActor {
 
     fn write_to(&mut self, index: usize, ctx: &mut Context<Self>) {
         let interval = self.setup.config.interval;
-        let Some(due) = self.outlets[index].take_due(self.components.keys(), interval) else { return };
-        let records: Vec<StatusRecord> = due.components.iter().filter_map(|name| self.record(name)).collect();
+        let mut records = self.setup.board.records();
+        let names = records.iter().map(|record| &record.status.component);
+        let Some(due) = self.outlets[index].take_due(names, interval) else { return };
+        records.retain(|record| due.components.contains(&record.status.component));
         let sink = self.outlets[index].sink();
         if records.is_empty() && due.gone.is_empty() {
             if self.is_stopping {
@@ -117,30 +108,10 @@ impl StatusActor {
         }));
     }
 
-    fn record(&self, name: &str) -> Option<StatusRecord> {
-        let status = self.setup.board.get(name)?;
-        let times = self.components.get(name)?;
-        Some(StatusRecord {
-            status,
-            created_at: times.created_at,
-            updated_at: times.updated_at,
-            heartbeat: times.heartbeat,
-        })
-    }
-
     fn take(&mut self, status: ComponentStatus) {
-        let now = self.setup.clock.now();
-        let name = status.component.clone();
-        let before = self.setup.board.put(status.clone());
-        let is_news = before.as_ref().is_none_or(|before| status.is_news_after(before));
-        let first = Times { created_at: now, updated_at: now, heartbeat: now };
-        let times = self.components.entry(name.clone()).or_insert(first);
-        times.heartbeat = now;
-        if before.is_none_or(|before| before != status) {
-            times.updated_at = now;
-        }
-        if is_news {
-            self.outlets.iter_mut().for_each(|outlet| outlet.news(&name));
+        let before = self.setup.board.put(status.clone(), self.setup.clock.now());
+        if before.is_none_or(|before| status.is_news_after(&before)) {
+            self.outlets.iter_mut().for_each(|outlet| outlet.news(&status.component));
         }
     }
 }
@@ -173,7 +144,6 @@ impl Handler<Forget> for StatusActor {
 
     fn handle(&mut self, message: Forget, _: &mut Context<Self>) {
         self.setup.board.remove(&message.0);
-        self.components.remove(&message.0);
         self.outlets.iter_mut().for_each(|outlet| outlet.gone(&message.0));
     }
 }

@@ -116,8 +116,7 @@ fn freshness(record: &StatusRecord, now: DateTime<Utc>) -> Result<(), String> {
             Health::Starting | Health::Error | Health::Stopped => Err(in_words(record)),
         };
     };
-    if status.health == Health::Idle || (status.health == Health::Running && status.settled_percent == Some(100.0)) {
-        // Paused; or a market that is closed.
+    if status.health == Health::Idle {
         return Ok(());
     }
     let Some(lag_ms) = status.lag_ms else { return Err(in_words(record)) };

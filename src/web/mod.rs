@@ -10,6 +10,7 @@
 mod access;
 mod commands;
 mod health;
+pub mod metrics;
 mod problem;
 mod rate;
 
@@ -109,6 +110,7 @@ impl Bound {
                 .service(page("/live").route(read().to(health::live)))
                 .service(page("/ready").route(read().to(health::ready)))
                 .service(page("/status").route(read().to(health::status)))
+                .service(page("/metrics").route(read().to(metrics::metrics)))
                 .service(page("/control").route(web::post().to(commands::control)))
                 .default_service(web::to(problem::unknown_path))
         })

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Serialize;
 
 /// Paths there are, for those who ask for another one.
-const PATHS: &str = "/live /ready /status /control";
+const PATHS: &str = "/live /ready /status /metrics /control";
 
 /// A request that is not answered as its asker hoped.
 #[derive(Debug)]

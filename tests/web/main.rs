@@ -10,4 +10,5 @@ mod ask;
 mod commands;
 mod daemon;
 mod health;
+mod metrics;
 mod stage;

@@ -3,7 +3,8 @@
 //! final candle equals the simulator's truth and the ledger accounts for every bucket.
 //!
 //! A seed reproduces a schedule, call by call: `CANDLEWICK_SEED=17 cargo test --test schedules -- --nocapture`.
-//! `CANDLEWICK_SCHEDULES` or `CANDLEWICK_SECONDS` set how many are tried, `CANDLEWICK_HOURS` how long each lasts.
+//! `CANDLEWICK_SCHEDULES` or `CANDLEWICK_SECONDS` set how many are tried, `CANDLEWICK_FIRST_SEED` with which they begin,
+//! `CANDLEWICK_HOURS` how long each lasts.
 
 #[path = "../support/check.rs"]
 mod check;

@@ -86,14 +86,16 @@ impl Totals {
     }
 }
 
-/// Runs schedules of the seeds 0, 1, 2 ... and says from time to time how far it is.
+/// Runs schedules of consecutive seeds, from `CANDLEWICK_FIRST_SEED` (0) on, and says from time to
+/// time how far it is.
 pub fn run(length: Length, run_one: impl Fn(u64) -> Outcome + Sync) -> Totals {
     let began = Instant::now();
-    let next = AtomicU64::new(0);
+    let first = setting("CANDLEWICK_FIRST_SEED", 0);
+    let next = AtomicU64::new(first);
     let take = || {
         let seed = next.fetch_add(1, Ordering::SeqCst);
         let goes_on = match length {
-            Length::Schedules(count) => seed < count,
+            Length::Schedules(count) => seed - first < count,
             Length::Time(time) => began.elapsed() < time,
         };
         goes_on.then_some(seed)

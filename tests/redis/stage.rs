@@ -4,12 +4,12 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use candlewick::clock::Clock;
-use candlewick::collector::{Collector, CollectorHandle};
+use candlewick::collector::{Collector, CollectorHandle, StartError};
 use candlewick::config::Config;
 use candlewick::market::Timeframe;
 use candlewick::sim::{SimConfig, Simulator};
 use candlewick::status::{ComponentStatus, Phase};
-use candlewick::store::{CandleSource, NewSymbol};
+use candlewick::store::{CandleSource, NewSymbol, StoreError};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::support::in_memory::SimTransport;
@@ -82,16 +82,24 @@ impl Stage {
         self.collector().add_symbol(&new).await.unwrap();
     }
 
+    /// Starts the collector. A server that another test starts in this very moment is a copy of our
+    /// process until it is itself, and holds a copy of the database's lock for so long.
     pub async fn start(&mut self) {
-        let handle = Collector::builder()
-            .config(self.config.clone())
-            .clock(self.clock.clone())
-            .seed(1)
-            .transport(std::sync::Arc::new(SimTransport::new(self.simulator.clone())))
-            .simulator("http://sim")
-            .start()
-            .await
-            .unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let handle = loop {
+            let builder = Collector::builder()
+                .config(self.config.clone())
+                .clock(self.clock.clone())
+                .seed(1)
+                .transport(std::sync::Arc::new(SimTransport::new(self.simulator.clone())))
+                .simulator("http://sim");
+            match builder.start().await {
+                Err(StartError::Store(StoreError::Held { .. })) if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                started => break started.unwrap(),
+            }
+        };
         self.collector = Some(handle);
     }
 

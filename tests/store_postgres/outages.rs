@@ -45,7 +45,8 @@ async fn a_session_that_is_ended_costs_one_call_at_most() {
     let url = server.database();
     let store = open(&url).await;
     let series = minutes_of(&*store, "BTC/USD").await;
-    let end_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+    // Waits until they are gone.
+    let end_all = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
                    WHERE datname = current_database() AND application_name = 'candlewick'";
     for n in 0..5 {
         server.sql(name(&url), end_all);

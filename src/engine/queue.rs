@@ -2,7 +2,7 @@
 //!
 //! By priority; within one priority keys (symbols) take turns, and within a key calls keep their
 //! order. So that a venue whose live calls alone fill its limit still gets its history, after
-//! [`PATIENCE`] calls that passed a lower priority by, the next one is the lower's. A call that waits for a limit keeps everything behind it off that limit, so
+//! `PATIENCE` calls that passed a lower priority by, the next one is the lower's. A call that waits for a limit keeps everything behind it off that limit, so
 //! cheap calls cannot starve an expensive one; calls of other limits pass. Pure: the caller sends.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,6 +1,6 @@
 //! Binance, spot market: what it can do, as data, and what its calls and markets are called.
 //!
-//! How it speaks is [`super::mbx`]. Derivatives live on other hosts with other limits and the same
+//! How it speaks is `exchange::mbx`. Derivatives live on other hosts with other limits and the same
 //! ids, and are another venue.
 
 use std::sync::Arc;

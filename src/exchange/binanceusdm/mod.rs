@@ -1,5 +1,5 @@
 //! Binance's USD-margined futures: what they can do, as data, and what their calls and markets are
-//! called. How they speak is [`super::mbx`].
+//! called. How they speak is `exchange::mbx`.
 //!
 //! Facts follow the venue's public API documents (USD-M futures, market data and web socket market
 //! streams) as of July 2026. Ids are those of the spot market (`BTCUSDT`), on other hosts. Aggregated

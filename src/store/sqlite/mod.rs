@@ -1,6 +1,6 @@
 //! SQLite: the store that needs no set-up. One file, one writer, readers that never block.
 //!
-//! Promises what [`Store`] promises. A killed process loses nothing that was acknowledged; a power
+//! Promises what [`Store`](super::Store) promises. A killed process loses nothing that was acknowledged; a power
 //! cut may cost the newest transactions (`synchronous = NORMAL`), never the agreement of candles and
 //! ledger. Every call runs on a thread that may block, so any tokio runtime will do.
 

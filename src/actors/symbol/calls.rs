@@ -96,25 +96,21 @@ impl SymbolActor {
         let conclusion = self.series[index].book.conclude(&call, &page);
         self.series[index].book.concluded(&call, &conclusion, sent_at);
         self.setup.venue.tally.dropped("row_off_the_grid", u64::from(conclusion.refused_rows));
-        let checks = revise::Checks::new(&self.series, index, &conclusion.candles, conclusion.denied.clone());
+        let (id, grid, denied) = (self.series[index].id, self.series[index].grid(), conclusion.denied.clone());
         let store = self.setup.store.clone();
-        // Most pages bring nothing that a parent bar was built from: they are queued at once.
+        // Most pages raise no question: they are queued at once.
         let comparison = self.comparison(index, &conclusion.candles, self.setup.venue.now());
         let checking = async move {
             let short = match comparison {
                 Some(comparison) => comparison.run(&*store).await?,
                 None => Vec::new(),
             };
-            Ok::<_, StoreError>((checks.run(&*store).await?, short))
+            Ok::<_, StoreError>((revise::inferred(&*store, id, grid, &denied).await?, short))
         };
         ctx.spawn(checking.into_actor(self).map(move |found, actor, ctx| match found {
-            Ok((found, short)) => {
+            Ok((inferred, short)) => {
                 actor.read_again(short, actor.setup.venue.now());
-                found.withdrawn.spans().iter().for_each(|span| actor.series[index].withdraw(*span, sent_at));
-                for correction in found.corrections {
-                    let revise::Correction { series, open_time, candle } = correction;
-                    actor.series[series].rederive(open_time, candle, observed_at);
-                }
+                inferred.spans().iter().for_each(|span| actor.series[index].withdraw(*span, sent_at));
                 actor.series[index].conclude(conclusion, observed_at);
                 *actor.slot(class) = Slots::Concluded;
                 actor.advance(ctx);

@@ -12,8 +12,12 @@ use crate::store::CandleQuery;
 use crate::supervise::exit::Exit;
 
 impl SymbolActor {
-    /// Derives the higher bars whose parts are all final.
+    /// Derives the higher bars whose parts are all final. Nothing is saved meanwhile, or a correction
+    /// of a part could slip between.
     pub(super) fn derive(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
+        if self.is_saving {
+            return;
+        }
         for index in 0..self.series.len() {
             let grid = self.series[index].grid();
             let Feed::Derived { from, next, is_reading: false } = self.series[index].feed else { continue };
@@ -46,6 +50,11 @@ impl SymbolActor {
                 Err(error) => actor.end(Exit::Failed(error.to_string()), ctx),
             }));
         }
+    }
+
+    /// Parts of a higher bar are being read.
+    pub(super) fn is_deriving(&self) -> bool {
+        self.series.iter().any(|series| matches!(series.feed, Feed::Derived { is_reading: true, .. }))
     }
 
     fn set_derived(&mut self, index: usize, at: DateTime<Utc>, reading: bool) {

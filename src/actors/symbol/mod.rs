@@ -35,7 +35,7 @@ use super::venue::Venue;
 use super::writer::WriterActor;
 use crate::exchange::{Channel, Instrument};
 use crate::market::Symbol;
-use crate::store::{SeriesChange, Store, SymbolRow};
+use crate::store::{Store, SymbolRow};
 use crate::supervise::exit::{Exit, ExitGuard};
 use crate::supervise::family::Member;
 use crate::supervise::slot::Slot;
@@ -78,8 +78,8 @@ pub struct SymbolActor {
     tape: Option<TapeSide>,
     urgent: Slots,
     background: Slots,
-    /// What is on its way to the writer.
-    saving: Option<Arc<Vec<SeriesChange>>>,
+    /// Something is on its way to the writer.
+    is_saving: bool,
     /// Trades are on their way too.
     saves_trades: bool,
     pending_since: Option<Instant>,
@@ -102,7 +102,7 @@ impl SymbolActor {
             tape: None,
             urgent: Slots::Free,
             background: Slots::Free,
-            saving: None,
+            is_saving: false,
             saves_trades: false,
             pending_since: None,
             formed_at: None,
@@ -136,7 +136,7 @@ impl SymbolActor {
         }
         self.save(ctx);
         if self.is_stopping {
-            if self.saving.is_none() {
+            if !self.is_saving && !self.is_deriving() {
                 self.end(Exit::Finished, ctx);
             }
             return;
@@ -155,10 +155,10 @@ impl SymbolActor {
         let wake = series.chain(trades).min().unwrap_or(now + IDLE);
         // Something that is due and still here waits for a reply, which will call us.
         let mut wait = self.setup.venue.wall_until(wake.max(now + TimeDelta::milliseconds(100)));
-        if let Some(save_in) = self.tape.as_ref().and_then(TapeSide::save_in).filter(|_| self.saving.is_none()) {
+        if let Some(save_in) = self.tape.as_ref().and_then(TapeSide::save_in).filter(|_| !self.is_saving) {
             wait = wait.min(save_in);
         }
-        if let Some(since) = self.pending_since.filter(|_| self.saving.is_none()) {
+        if let Some(since) = self.pending_since.filter(|_| !self.is_saving) {
             wait = wait.min(STATEMENT_AGE.saturating_sub(since.elapsed()).max(Duration::from_millis(1)));
         }
         self.timer = Some(ctx.run_later(wait.max(Duration::from_millis(1)), |actor, ctx| {

@@ -1,146 +1,200 @@
-//! When a REST page corrects a bar that higher bars were derived from, those are derived again in
-//! the same transaction. When it denies a bar that we inferred, that bar is withdrawn.
+//! When a save corrects a bar that higher bars were derived from, those are derived again in the same
+//! transaction. When a REST page denies a bar that we inferred, that bar is withdrawn.
+//!
+//! Saves of a symbol follow one another and no bar is derived while one is on its way, so what the
+//! store holds and what the save brings are together all there is.
 
 use chrono::{DateTime, Utc};
+use tracing::warn;
 
 use crate::engine::derive;
-use crate::market::{Candle, Grid, Source, Span, SpanSet, resample};
-use crate::store::{CandleQuery, SeriesId, Store, StoreError};
+use crate::market::ledger::{Coverage, LedgerChange};
+use crate::market::{Candle, FinalCandle, Grid, Rule, Source, Span, SpanSet, resample};
+use crate::store::precedence::{Verdict, judge};
+use crate::store::{CandleQuery, CandleSource, SeriesChange, SeriesId, Store, StoreError};
 
 use super::series::{Feed, Series};
 
-/// What has to be looked at in the store before a page is queued.
-pub(super) struct Checks {
-    /// Rows of the page whose bucket was final before, and for which a final parent bar exists.
-    rows: Vec<Candle>,
-    /// Buckets that the page denies.
-    denied: SpanSet,
-    series: Vec<Lineage>,
-    index: usize,
+/// Of the buckets that a page denies those whose bar nobody has printed.
+pub(super) async fn inferred(
+    store: &dyn Store,
+    id: SeriesId,
+    grid: Grid,
+    denied: &SpanSet,
+) -> Result<SpanSet, StoreError> {
+    let mut inferred = SpanSet::new();
+    for span in denied.spans() {
+        let query = CandleQuery { span: *span, limit: None, newest_first: false };
+        for row in store.candles(id, query).await? {
+            let is_ours = matches!(row.source, Source::Synthesised | Source::Derived);
+            if is_ours && row.candle.volume == 0.0 {
+                inferred.insert(Span::new(row.candle.open_time, grid.next_open(row.candle.open_time)));
+            }
+        }
+    }
+    Ok(inferred)
 }
 
-/// What was found in the store.
-#[derive(Default)]
-pub(super) struct Found {
-    /// Higher bars that change.
-    pub corrections: Vec<Correction>,
-    /// Buckets whose bar was only inferred and is denied.
-    pub withdrawn: SpanSet,
+/// What a save may change beyond what it says.
+pub(super) struct Lineage {
+    /// Finest first.
+    series: Vec<Relative>,
+    built_from: CandleSource,
+    observed_at: DateTime<Utc>,
 }
 
-/// A higher bar one of whose parts has changed.
-pub(super) struct Correction {
-    /// Index of its series.
-    pub series: usize,
-    /// Its bucket.
-    pub open_time: DateTime<Utc>,
-    /// The new sum; `None` where it can only be read natively.
-    pub candle: Option<Candle>,
-}
-
-/// What is needed of a series outside of the actor.
-struct Lineage {
+/// A series of the symbol, with what is final in it before the save and after.
+struct Relative {
     id: SeriesId,
     grid: Grid,
     parts: Option<usize>,
-    complete: SpanSet,
-}
-
-impl Checks {
-    pub fn new(series: &[Series], index: usize, rows: &[Candle], denied: SpanSet) -> Checks {
-        let parents: Vec<&Series> =
-            series.iter().filter(|parent| matches!(parent.feed, Feed::Derived { from, .. } if from == index)).collect();
-        let is_part = |row: &Candle| {
-            series[index].book.is_complete(row.open_time)
-                && parents.iter().any(|parent| parent.book.is_complete(parent.grid().bucket_at(row.open_time)))
-        };
-        let rows: Vec<Candle> = rows.iter().filter(|row| is_part(row)).copied().collect();
-        let is_idle = rows.is_empty() && denied.is_empty();
-        let series = if is_idle { Vec::new() } else { series.iter().map(Lineage::of).collect() };
-        Checks { rows, denied, series, index }
-    }
-
-    /// Looks them up.
-    pub async fn run(self, store: &dyn Store) -> Result<Found, StoreError> {
-        let withdrawn = self.inferred(store).await?;
-        let mut corrections = self.corrections(store).await?;
-        for (index, parent) in self.series.iter().enumerate().filter(|(_, parent)| parent.parts == Some(self.index)) {
-            let whole = |span: &Span| parent.grid.opens(Span::new(parent.grid.bucket_at(span.from), span.to));
-            for open_time in withdrawn.spans().iter().flat_map(whole) {
-                if parent.complete.contains(open_time) {
-                    corrections.push(Correction { series: index, open_time, candle: None });
-                }
-            }
-        }
-        Ok(Found { corrections, withdrawn })
-    }
-
-    /// Of the denied buckets those whose bar nobody has printed.
-    async fn inferred(&self, store: &dyn Store) -> Result<SpanSet, StoreError> {
-        let mut inferred = SpanSet::new();
-        for span in self.denied.spans() {
-            let own = &self.series[self.index];
-            let query = CandleQuery { span: *span, limit: None, newest_first: false };
-            for row in store.candles(own.id, query).await? {
-                let is_ours = matches!(row.source, Source::Synthesised | Source::Derived);
-                if is_ours && row.candle.volume == 0.0 {
-                    inferred.insert(Span::new(row.candle.open_time, own.grid.next_open(row.candle.open_time)));
-                }
-            }
-        }
-        Ok(inferred)
-    }
-
-    async fn corrections(&self, store: &dyn Store) -> Result<Vec<Correction>, StoreError> {
-        let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else { return Ok(vec![]) };
-        let own = &self.series[self.index];
-        let span = Span::new(first.open_time, own.grid.next_open(last.open_time));
-        let stored = read(store, own.id, span).await?;
-        let is_news = |row: &&Candle| {
-            stored.iter().find(|known| known.open_time == row.open_time).is_some_and(|known| !known.agrees_with(row))
-        };
-        let mut changed: Vec<(usize, Candle)> =
-            self.rows.iter().filter(is_news).map(|row| (self.index, *row)).collect();
-        let mut corrections = Vec::new();
-        // Series stand finest first, so one pass carries a change all the way up.
-        for (index, parent) in self.series.iter().enumerate() {
-            let Some(parts) = parent.parts else { continue };
-            let mut opens: Vec<_> = changed
-                .iter()
-                .filter(|(series, _)| *series == parts)
-                .map(|(_, candle)| parent.grid.bucket_at(candle.open_time))
-                .filter(|open| parent.complete.contains(*open))
-                .collect();
-            opens.dedup();
-            for open in opens {
-                let fine = &self.series[parts];
-                let mut rows = read(store, fine.id, resample::parts_span(&fine.grid, &parent.grid, open)).await?;
-                for row in &mut rows {
-                    let news = changed.iter().find(|(series, new)| *series == parts && new.open_time == row.open_time);
-                    if let Some((_, new)) = news {
-                        *row = *new;
-                    }
-                }
-                let candle = derive::derive(&parent.grid, open, &rows, &fine.grid, &fine.complete);
-                changed.extend(candle.map(|candle| (index, candle)));
-                corrections.push(Correction { series: index, open_time: open, candle });
-            }
-        }
-        Ok(corrections)
-    }
+    before: SpanSet,
+    after: SpanSet,
+    /// Bars that the save changes, the ones derived again among them.
+    changed: Vec<Candle>,
+    /// Buckets whose bar the save takes away.
+    withdrawn: SpanSet,
 }
 
 impl Lineage {
-    fn of(series: &Series) -> Lineage {
+    /// `None` where no bar is derived from another one that the save touches.
+    pub fn of(
+        series: &[Series],
+        changes: &[SeriesChange],
+        built_from: CandleSource,
+        observed_at: DateTime<Utc>,
+    ) -> Option<Lineage> {
+        if !series.iter().any(|series| matches!(series.feed, Feed::Derived { .. })) {
+            return None;
+        }
+        let relatives: Vec<Relative> = series.iter().map(|series| Relative::new(series, changes)).collect();
+        let lineage = Lineage { series: relatives, built_from, observed_at };
+        let is_touched = |index: usize| {
+            let own = &lineage.series[index];
+            lineage.is_part(index) && (!own.withdrawn.is_empty() || own.rows(changes).next().is_some())
+        };
+        (0..series.len()).any(is_touched).then_some(lineage)
+    }
+
+    /// True when bars are derived from those of a series.
+    fn is_part(&self, index: usize) -> bool {
+        self.series.iter().any(|parent| parent.parts == Some(index))
+    }
+
+    /// Adds to a save the higher bars whose parts it changes. Each is read natively in time; where
+    /// the store cannot be asked that is all that happens to them.
+    pub async fn complete(mut self, store: &dyn Store, changes: &mut Vec<SeriesChange>) {
+        for index in 0..self.series.len() {
+            let revised = self.revised(index, store, changes).await.unwrap_or_else(|error| {
+                warn!(%error, "stored parts of higher bars cannot be read; those are read from the exchange again");
+                self.series[index].rows(changes).map(|row| row.candle).collect()
+            });
+            self.series[index].changed = revised;
+            let Some(parts) = self.series[index].parts else { continue };
+            for open_time in self.outdated(index, parts) {
+                let candle = self.derived(index, parts, open_time, store).await;
+                self.replace(index, open_time, candle, changes);
+            }
+        }
+    }
+
+    /// The rows of a save that change a final bar.
+    async fn revised(
+        &self,
+        index: usize,
+        store: &dyn Store,
+        changes: &[SeriesChange],
+    ) -> Result<Vec<Candle>, StoreError> {
+        let own = &self.series[index];
+        if !self.is_part(index) {
+            return Ok(vec![]);
+        }
+        let opens = || own.rows(changes).map(|row| row.candle.open_time);
+        let (Some(first), Some(last)) = (opens().min(), opens().max()) else { return Ok(vec![]) };
+        let span = Span::new(first, own.grid.next_open(last));
+        let stored = store.candles(own.id, CandleQuery { span, limit: None, newest_first: false }).await?;
+        let is_news = |row: &&FinalCandle| {
+            let held = stored.iter().find(|held| held.candle.open_time == row.candle.open_time);
+            held.is_none_or(|held| judge(held, row, self.built_from) == Verdict::Revised)
+        };
+        Ok(own.rows(changes).filter(is_news).map(|row| row.candle).collect())
+    }
+
+    /// The final bars of a series some of whose parts have changed.
+    fn outdated(&self, index: usize, parts: usize) -> Vec<DateTime<Utc>> {
+        let (own, fine) = (&self.series[index], &self.series[parts]);
+        let changed = fine.changed.iter().map(|part| own.grid.bucket_at(part.open_time));
+        let whole = |span: &Span| own.grid.opens(Span::new(own.grid.bucket_at(span.from), span.to)).collect::<Vec<_>>();
+        let withdrawn = fine.withdrawn.spans().iter().flat_map(whole);
+        let mut opens: Vec<_> = changed.chain(withdrawn).filter(|open| own.after.contains(*open)).collect();
+        opens.sort_unstable();
+        opens.dedup();
+        opens
+    }
+
+    /// The sum of a bar's parts as they are after the save.
+    async fn derived(&self, index: usize, parts: usize, open_time: DateTime<Utc>, store: &dyn Store) -> Option<Candle> {
+        let (own, fine) = (&self.series[index], &self.series[parts]);
+        let span = resample::parts_span(&fine.grid, &own.grid, open_time);
+        let stored = store.candles(fine.id, CandleQuery { span, limit: None, newest_first: false }).await.ok()?;
+        let is_changed = |open| fine.changed.iter().any(|part| part.open_time == open);
+        let kept = stored.iter().map(|row| row.candle).filter(|row| !is_changed(row.open_time));
+        let mut rows: Vec<Candle> = kept.chain(fine.changed.iter().copied()).collect();
+        rows.sort_unstable_by_key(|row| row.open_time);
+        derive::derive(&own.grid, open_time, &rows, &fine.grid, &fine.after)
+    }
+
+    /// Puts a bar that was derived again in the place of what the save has for its bucket.
+    fn replace(
+        &mut self,
+        index: usize,
+        open_time: DateTime<Utc>,
+        candle: Option<Candle>,
+        changes: &mut Vec<SeriesChange>,
+    ) {
+        let own = &mut self.series[index];
+        let place = changes.iter().position(|change| change.series == own.id).unwrap_or_else(|| {
+            changes.push(SeriesChange::new(own.id));
+            changes.len() - 1
+        });
+        let change = &mut changes[place];
+        let bucket = Span::new(open_time, own.grid.next_open(open_time));
+        let is_printed = |row: &FinalCandle| row.candle.open_time == open_time && row.source != Source::Derived;
+        match candle {
+            Some(_) if change.candles.iter().any(is_printed) => {}
+            Some(candle) => {
+                own.changed.retain(|known| known.open_time != open_time);
+                own.changed.push(candle);
+                let (source, rule) = (Source::Derived, Rule::Derived);
+                change.candles.push(FinalCandle { candle, source, rule, observed_at: self.observed_at });
+            }
+            None => own.withdrawn.insert(bucket),
+        }
+        change.ledger.push(LedgerChange::Unverify(bucket));
+    }
+}
+
+impl Relative {
+    fn new(series: &Series, changes: &[SeriesChange]) -> Relative {
         let parts = match series.feed {
             Feed::Derived { from, .. } => Some(from),
             Feed::Native { .. } | Feed::Built { .. } => None,
         };
-        Lineage { id: series.id, grid: series.grid(), parts, complete: series.book.complete() }
+        let before = series.book.complete();
+        let (mut after, mut withdrawn) = (before.clone(), SpanSet::new());
+        for change in changes.iter().filter(|change| change.series == series.id).flat_map(|change| &change.ledger) {
+            match change {
+                LedgerChange::Set(span, Coverage::Complete { .. }) => after.insert(*span),
+                LedgerChange::Withdraw(span, _) => withdrawn.insert(*span),
+                _ => {}
+            }
+        }
+        Relative { id: series.id, grid: series.grid(), parts, before, after, changed: Vec::new(), withdrawn }
     }
-}
 
-async fn read(store: &dyn Store, series: SeriesId, span: Span) -> Result<Vec<Candle>, StoreError> {
-    let query = CandleQuery { span, limit: None, newest_first: false };
-    Ok(store.candles(series, query).await?.into_iter().map(|row| row.candle).collect())
+    /// The rows of a save for buckets that were final before; higher bars can only be made of those.
+    fn rows<'a>(&'a self, changes: &'a [SeriesChange]) -> impl Iterator<Item = &'a FinalCandle> {
+        let own = changes.iter().filter(|change| change.series == self.id);
+        own.flat_map(|change| &change.candles).filter(|row| self.before.contains(row.candle.open_time))
+    }
 }

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::SymbolActor;
 use super::calls::Slots;
+use super::revise::Lineage;
 use super::series::Series;
 use crate::actors::messages::{SaveError, SaveSymbol, SymbolNews};
 use crate::market::Source;
@@ -24,7 +25,7 @@ impl SymbolActor {
     pub(super) fn save(&mut self, ctx: &mut Context<Self>) {
         let now = self.setup.venue.now();
         let trades = self.tape.as_ref().filter(|side| side.has_pending());
-        if self.saving.is_some() || (trades.is_none() && !self.series.iter().any(Series::has_pending)) {
+        if self.is_saving || self.is_deriving() || (trades.is_none() && !self.series.iter().any(Series::has_pending)) {
             return;
         }
         let trades_are_due = trades.is_some_and(|side| side.is_due(now));
@@ -41,20 +42,33 @@ impl SymbolActor {
                 *slot = Slots::Saving;
             }
         }
-        let changes: Vec<SeriesChange> =
+        let mut changes: Vec<SeriesChange> =
             self.series.iter_mut().filter(|series| series.has_pending()).map(Series::take_pending).collect();
-        let changes = Arc::new(changes);
-        self.saving = Some(changes.clone());
-        let mut writer = self.setup.writer.clone();
+        let (built_from, observed_at) = (self.setup.row.candle_source, self.setup.venue.clock.now());
+        let lineage = Lineage::of(&self.series, &changes, built_from, observed_at);
+        self.is_saving = true;
+        let (store, mut writer) = (self.setup.store.clone(), self.setup.writer.clone());
         // Candles and the trades they are made of are one transaction.
         let trades = self.take_trades();
         self.saves_trades = trades.as_ref().is_some_and(|change| !change.trades.is_empty());
-        let saving = async move { writer.send(SaveSymbol { series: changes, trades }).await };
-        ctx.spawn(saving.into_actor(self).map(|result, actor, ctx| actor.saved(result, ctx)));
+        let saving = async move {
+            if let Some(lineage) = lineage {
+                lineage.complete(&*store, &mut changes).await;
+            }
+            let series = Arc::new(changes);
+            let result = writer.send(SaveSymbol { series: series.clone(), trades }).await;
+            (series, result)
+        };
+        ctx.spawn(saving.into_actor(self).map(|(series, result), actor, ctx| actor.saved(&series, result, ctx)));
     }
 
-    fn saved(&mut self, result: Option<Result<Vec<SeriesOutcome>, SaveError>>, ctx: &mut Context<Self>) {
-        let Some(changes) = self.saving.take() else { return };
+    fn saved(
+        &mut self,
+        changes: &[SeriesChange],
+        result: Option<Result<Vec<SeriesOutcome>, SaveError>>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.is_saving = false;
         let outcomes = match result {
             Some(Ok(outcomes)) => outcomes,
             Some(Err(error)) => return self.end(Exit::Failed(error.to_string()), ctx),

@@ -288,15 +288,6 @@ impl Series {
         }
     }
 
-    /// Queues a correction of a higher bar whose parts were revised; either way REST reads it again.
-    pub fn rederive(&mut self, open_time: DateTime<Utc>, candle: Option<Candle>, observed_at: DateTime<Utc>) {
-        let bucket = Span::new(open_time, self.grid().next_open(open_time));
-        if let Some(candle) = candle {
-            self.push(FinalCandle { candle, source: Source::Derived, rule: Rule::Derived, observed_at });
-        }
-        self.pending.ledger.push(LedgerChange::Unverify(bucket));
-    }
-
     fn push(&mut self, settled: FinalCandle) {
         let open = settled.candle.open_time;
         if settled.candle.volume > 0.0 {

@@ -1,6 +1,6 @@
 //! What must hold after any schedule of faults and crashes, against the simulator's own truth.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candlewick::exchange::{QuietPolicy, registry};
 use candlewick::market::{Source, Span, Timeframe};
@@ -93,11 +93,16 @@ pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked
                     Coverage::Complete { .. } => {
                         let held = CandleQuery { span: inside, limit: None, newest_first: false };
                         let held = store.candles(series.id, held).await.unwrap();
-                        let held = held.iter().filter(|row| !is_moot(row)).count();
-                        if held != lost {
-                            checked
-                                .violations
-                                .push(format!("{name}: {inside} is complete with {held} of {lost} candles"));
+                        let held: BTreeSet<_> =
+                            held.iter().filter(|row| !is_moot(row)).map(|row| row.candle.open_time).collect();
+                        let wanted = real.range(inside.from..inside.to.max(inside.from));
+                        let lacking: Vec<_> =
+                            wanted.map(|(open, _)| open).filter(|open| !held.contains(open)).collect();
+                        if held.len() != lost || !lacking.is_empty() {
+                            let held = held.len();
+                            checked.violations.push(format!(
+                                "{name}: {inside} is complete with {held} of {lost} candles, without {lacking:?}"
+                            ));
                         }
                     }
                     Coverage::Unavailable { reason } => {

@@ -162,15 +162,17 @@ impl Live {
         let (dense, rules) = (self.rules.ids_are_dense, self.rules.clone());
         let Some(run) = self.run.as_mut().filter(|run| run.connection == connection && dense) else { return heard };
         let Some(id) = id.number() else { return heard };
+        // It may have happened in that very instant, or be stamped a little later than the words of it.
+        let from = stamp + lateness();
         match run.last {
             // Trades and announcements travel together: one that is still missing now was lost.
             Some(last) if last < id && run.ahead.is_empty() => {
-                *run = Run { last: Some(id), ..Run::new(connection, stamp, &rules) };
+                *run = Run { last: Some(id), ..Run::new(connection, from, &rules) };
                 heard.broke = true;
             }
             None => {
                 run.last = Some(id);
-                let from = run.from.min(stamp);
+                let from = run.from.min(from);
                 (run.from, run.until) = (from, from.max(run.until));
                 run.builder = builder(&rules, from);
             }
@@ -359,15 +361,16 @@ mod tests {
     #[test]
     fn an_announced_trade_that_never_came_was_lost() {
         let mut live = live(true);
-        live.announce(LINE, &TradeId::Number(4), t(1));
+        live.announce(LINE, &TradeId::Number(4), t(-1));
         assert_eq!(live.from(), Some(t(1)));
         live.hear(LINE, vec![trade(5, 30)], t(30));
         let heard = live.announce(LINE, &TradeId::Number(5), t(40));
         assert_eq!((heard.broke, heard.proven), (false, vec![Span::new(t(1), t(38))]));
-        let heard = live.announce(LINE, &TradeId::Number(6), t(41));
+        let heard = live.announce(LINE, &TradeId::Number(6), t(60));
         assert!(heard.broke);
-        assert_eq!(live.from(), Some(t(41)));
-        assert!(!live.hear(LINE, vec![trade(7, 42)], t(42)).broke);
+        assert_eq!(live.from(), Some(t(62)), "it may have been traded at that very instant, in the next minute");
+        assert!(!live.hear(LINE, vec![trade(7, 63)], t(63)).broke);
+        assert_eq!(candles(&live.hear(LINE, vec![], t(190))), [], "nothing is said of the minute it broke in");
     }
 
     #[test]

@@ -259,8 +259,11 @@ impl Tape {
         let is_poll = |gap: &&Span| live_from.is_none() && gap.to == edge && gap.from >= self.opened_at;
         let missing = self.missing(now, live_from);
         let gaps = missing.spans().iter().rev().map(|gap| (gap, self.chunk(*gap, rest.history)));
+        // What lies just before the stream is read in one piece, once REST knows all of it.
+        let is_growing =
+            |gap: &Span| gap.to == edge && gap.to - gap.from <= POLL.1 && live_from.is_some_and(|live| edge < live);
         let due = |(whole, part): &(&Span, Span)| {
-            (!is_poll(whole) || self.next_poll_at <= now) && !self.rests(part.from, now)
+            (!is_poll(whole) || self.next_poll_at <= now) && !is_growing(whole) && !self.rests(part.from, now)
         };
         if let Some((whole, gap)) = gaps.into_iter().find(due) {
             let priority = match whole {
@@ -282,7 +285,8 @@ impl Tape {
         self.rules.rest?;
         let poll = (live_from.is_none() && self.rules.collects_from.is_some()).then_some(self.next_poll_at);
         let again = self.doubts.values().map(|doubt| doubt.again_at);
-        [poll, self.retry_at].into_iter().flatten().chain(again).filter(|at| *at > now).min()
+        let grown = live_from.map(|live| live + self.rules.settle);
+        [poll, self.retry_at, grown].into_iter().flatten().chain(again).filter(|at| *at > now).min()
     }
 
     fn chunk(&self, gap: Span, history: TradeHistory) -> Span {

@@ -196,6 +196,22 @@ fn pages_without_trades_prove_a_long_quiet_time_only_when_nothing_is_known_to_co
 }
 
 #[test]
+fn what_lies_just_before_a_stream_is_read_once_when_rest_knows_all_of_it() {
+    let venue = Venue { trades: vec![trade(7, t(3))], history: TradeHistory::Backward(Depth::Full) };
+    let mut tape = Tape::new(venue.rules(t(0)), SpanSet::new(), SpanSet::new(), vec![], t(0));
+    let live_from = Some(t(12));
+    let settled = t(12) + tape.rules().settle;
+    for second in 1..12 {
+        assert_eq!(tape.call(t(second), live_from, None), None);
+        assert_eq!(tape.wake_at(t(second), live_from), Some(settled));
+    }
+    let call = tape.call(settled, live_from, None).unwrap();
+    assert_eq!(call.gap, Span::new(t(0), t(12)));
+    tape.read(&call, venue.answer(&call.cursor, settled), None, settled);
+    assert_eq!(tape.call(settled, live_from, None), None);
+}
+
+#[test]
 fn a_read_that_brings_nothing_waits_longer_and_longer() {
     let venue = Venue { trades: vec![], history: TradeHistory::Forward(Depth::Full) };
     let mut tape = Tape::new(venue.rules(t(0)), SpanSet::new(), SpanSet::new(), vec![], t(0));

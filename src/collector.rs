@@ -1,9 +1,12 @@
 //! The embedding face: a whole collector inside the host's actix System, or on a plain tokio
-//! `LocalSet`.
+//! `LocalSet`. `docs/embedding.md` tells it from a host's side.
 //!
 //! A good guest: it installs no logger and no signal handler, keeps no globals, and never stops the
-//! host's System. Several collectors may live in one process, each on its own database.
+//! host's System. All its actors run on the arbiter or `LocalSet` where it was started. Several
+//! collectors may live in one process, each on its own database; on a database that another one holds
+//! the second is refused.
 
+mod handle;
 mod remote;
 mod simulator;
 
@@ -13,26 +16,35 @@ use actix::prelude::*;
 use chrono::Utc;
 use tokio::sync::oneshot;
 
-use crate::actors::Supervisor;
-use crate::actors::messages::{Refresh, Shutdown};
-use crate::actors::supervisor::{CollectorFailed, SupervisorSetup};
+use crate::actors::supervisor::SupervisorSetup;
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::control::{Command, Reply};
+use crate::config::{Config, RestartPolicies};
 use crate::market::Symbol;
 use crate::mirror::{Redis, RedisError};
-use crate::status::{Board, ComponentStatus, Tally, Totals};
-use crate::store::{self, Access, NewSymbol, Store, StoreError, SymbolChange, SymbolState};
+use crate::status::{Board, Tally};
+use crate::store::{self, Access, Store, StoreError};
 use crate::transport::Transport;
 use crate::transport::net::{NetTransport, SetupError};
 
+pub use crate::actors::Supervisor;
+pub use crate::actors::messages::host::{
+    BROADCAST_KEEPS, Broadcast, CandleClosed, Change, CollectorEnded, Listen, ListenError, Refresh, Shutdown,
+    Subscription, Unlisten,
+};
+pub use crate::actors::supervisor::CollectorFailed;
 pub use crate::control::wanted::{add_symbol, exchange_row};
+pub use handle::CollectorHandle;
 pub use remote::Remote;
 pub use simulator::simulated_markets;
 
 /// Why a collector did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// Its actors have nowhere to run.
+    #[error(
+        "a collector runs inside an actix System (actix_rt::System::new().block_on) or a tokio LocalSet, and here is neither"
+    )]
+    NoLocalSet,
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -66,6 +78,7 @@ impl Collector {
             seed: None,
             simulator: None,
             only: None,
+            watcher: None,
         }
     }
 }
@@ -79,6 +92,7 @@ pub struct CollectorBuilder {
     seed: Option<u64>,
     simulator: Option<String>,
     only: Option<(String, Symbol)>,
+    watcher: Option<Recipient<CollectorEnded>>,
 }
 
 impl CollectorBuilder {
@@ -94,6 +108,12 @@ impl CollectorBuilder {
         self
     }
 
+    /// Restart policies instead of the configured ones.
+    pub fn policies(mut self, policies: RestartPolicies) -> Self {
+        self.config.restart = policies;
+        self
+    }
+
     /// An open store instead of a URL.
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
@@ -106,7 +126,8 @@ impl CollectorBuilder {
         self
     }
 
-    /// The host's clock.
+    /// The host's clock: all decisions are made by it, and what is stored is stamped with it. A store
+    /// that the host has opened keeps its own.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
         self
@@ -137,11 +158,21 @@ impl CollectorBuilder {
         self
     }
 
+    /// An actor of the host that is told how the collector ended, however it ends: what a host needs
+    /// to supervise it.
+    pub fn watched_by(mut self, watcher: Recipient<CollectorEnded>) -> Self {
+        self.watcher = Some(watcher);
+        self
+    }
+
     /// Opens the database, takes its lock and starts the tree on the current arbiter or `LocalSet`.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
     pub async fn start(self) -> Result<CollectorHandle, StartError> {
+        if std::panic::catch_unwind(|| drop(tokio::task::spawn_local(async {}))).is_err() {
+            return Err(StartError::NoLocalSet);
+        }
         let transport = match self.transport {
             Some(transport) => transport,
             None => Arc::new(NetTransport::new(self.config.transport.clone())?),
@@ -154,7 +185,7 @@ impl CollectorBuilder {
         };
         let store = match self.store {
             Some(store) => store,
-            None => store::open(&self.config.database, Access::Create).await?,
+            None => store::open_with_clock(&self.config.database, Access::Create, clock.clone()).await?,
         };
         let holder = format!("collector, process {}, since {}", std::process::id(), Utc::now().format("%FT%TZ"));
         let lock = store.lock_collector(&holder).await?;
@@ -173,134 +204,14 @@ impl CollectorBuilder {
             tally: tally.clone(),
             lock,
             ended: ended_tx,
+            watcher: self.watcher,
         })
         .start();
-        Ok(CollectorHandle { addr, store, clock, board, tally, ended: Some(ended) })
+        Ok(CollectorHandle::new(Remote { addr, store, clock, board, tally }, ended))
     }
 }
 
-/// A running collector.
-pub struct CollectorHandle {
-    addr: Addr<Supervisor>,
-    store: Arc<dyn Store>,
-    clock: Clock,
-    board: Board,
-    tally: Tally,
-    ended: Option<oneshot::Receiver<Result<(), CollectorFailed>>>,
-}
-
-impl CollectorHandle {
-    /// The root of the tree, for hosts that send their own messages.
-    pub fn supervisor(&self) -> &Addr<Supervisor> {
-        &self.addr
-    }
-
-    /// The collector for other threads, such as those of a server.
-    pub fn remote(&self) -> Remote {
-        Remote {
-            addr: self.addr.clone(),
-            store: self.store.clone(),
-            clock: self.clock.clone(),
-            board: self.board.clone(),
-            tally: self.tally.clone(),
-        }
-    }
-
-    /// The database.
-    pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
-    }
-
-    /// The clock the collector lives by.
-    pub fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
-    /// The newest status of every component, by name.
-    pub fn status(&self) -> Vec<ComponentStatus> {
-        self.board.snapshot()
-    }
-
-    /// Running totals.
-    pub fn totals(&self) -> Totals {
-        self.tally.totals()
-    }
-
-    /// Adds or widens a symbol; it gets history and live candles like any other. The first symbol of
-    /// an exchange that is closed brings it in switched off.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn add_symbol(&self, new: &NewSymbol) -> Result<SymbolChange, StoreError> {
-        let change = add_symbol(&*self.store, new).await?;
-        self.refresh().await;
-        Ok(change)
-    }
-
-    /// Stops wanting a symbol; its candles stay. False when it was not wanted.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn remove_symbol(&self, exchange: &str, symbol: &Symbol) -> Result<bool, StoreError> {
-        let removed = self.store.remove_symbol(exchange, symbol).await?;
-        self.refresh().await;
-        Ok(removed)
-    }
-
-    /// Pauses or resumes a symbol. False when it is not wanted.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn set_paused(&self, exchange: &str, symbol: &Symbol, paused: bool) -> Result<bool, StoreError> {
-        let state = if paused { SymbolState::Paused } else { SymbolState::Active };
-        let known = self.store.set_symbol_state(exchange, symbol, &state).await?;
-        self.refresh().await;
-        Ok(known)
-    }
-
-    /// Carries out a command, once by its id: what HTTP and Redis do, for the host itself. `None`
-    /// when the collector has ended.
-    pub async fn command(&self, command: Command) -> Option<Reply> {
-        self.addr.send(command).await.ok()
-    }
-
-    async fn refresh(&self) {
-        // A collector that has ended has nothing to refresh.
-        let _ = self.addr.send(Refresh).await;
-    }
-
-    /// Waits until the collector has ended by itself.
-    ///
-    /// # Errors
-    /// When it failed.
-    pub async fn ended(&mut self) -> Result<(), CollectorFailed> {
-        match &mut self.ended {
-            Some(ended) => {
-                let result = ended.await.unwrap_or(Ok(()));
-                self.ended = None;
-                result
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Stops in order: sources hand over, the writer flushes, status says stopped. Returns when
-    /// everything has ended, at the latest after the configured deadline.
-    ///
-    /// # Errors
-    /// When the collector had failed before.
-    pub async fn shutdown(mut self) -> Result<(), CollectorFailed> {
-        self.stop().await
-    }
-
-    /// [`CollectorHandle::shutdown`] for hosts that still ask the handle for totals, statuses and
-    /// the store afterwards.
-    ///
-    /// # Errors
-    /// When the collector had failed before.
-    pub async fn stop(&mut self) -> Result<(), CollectorFailed> {
-        // An address that is closed belongs to a collector that has ended; `ended` says how.
-        let _ = self.addr.send(Shutdown).await;
-        self.ended().await
-    }
+/// An id for a command of this process.
+fn command_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }

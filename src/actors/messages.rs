@@ -1,4 +1,7 @@
 //! Every message of the tree: who sends it, who receives it, what is answered, what may be lost.
+//! What a host says and hears is in [`host`].
+
+pub mod host;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +9,6 @@ use std::time::Duration;
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
 
-use crate::control::{Command, Reply};
 use crate::engine::book::Call;
 use crate::engine::budget::Refusal;
 use crate::engine::settle::{CandleFrame, ConnectionId};
@@ -17,6 +19,8 @@ use crate::mirror::candles::SeriesNews;
 use crate::status::ComponentStatus;
 use crate::store::{ExchangeRow, SeriesChange, SeriesOutcome, SymbolRow, TickerChange, TradesChange};
 use crate::transport::TransportError;
+
+pub use host::{Broadcast, CandleClosed, CollectorEnded, Listen, Refresh, Shutdown, Unlisten};
 
 /// SymbolActor -> WriterActor: write this in one transaction.
 /// Reply: the outcomes in the order of the changes, once they are durable.
@@ -38,8 +42,8 @@ pub struct SaveTickers {
     pub tickers: Vec<TickerChange>,
 }
 
-/// WriterActor -> PublisherActor: what a transaction did. No reply; what is not heard is found in the
-/// store.
+/// WriterActor -> PublisherActor, FeedActor: what a transaction did. No reply; what is not heard is
+/// found in the store.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct SeriesWritten(pub Vec<SeriesNews>);
@@ -343,21 +347,3 @@ pub struct Blocked {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Stop;
-
-/// Host -> Supervisor: look at the tables now instead of within two seconds. Reply: looked.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub struct Refresh;
-
-/// Host -> Supervisor: stop in order. Reply: when everything has ended.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub struct Shutdown;
-
-/// Host or a channel -> Supervisor -> ControlActor: carry out a command. Reply: what became of it,
-/// once that is recorded.
-/// Loss: none while the collector lives; a command whose answer did not arrive is sent again under
-/// its id.
-impl Message for Command {
-    type Result = Reply;
-}

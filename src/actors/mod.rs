@@ -5,6 +5,7 @@
 //! ├── WriterActor                  the only writer of candles and coverage
 //! ├── StatusActor                  gathers reports, writes them throttled
 //! ├── ControlActor                 carries out commands
+//! ├── FeedActor                    tells hosts of final candles
 //! ├── PublisherActor               final candles to Redis, where one is configured
 //! ├── ChannelActor                 commands of a Redis stream, where one is configured
 //! └── ExchangeActor                one per exchange: gate, budget, REST, connections
@@ -18,6 +19,7 @@
 pub mod channel;
 pub mod control;
 pub mod exchange;
+pub mod feed;
 pub mod messages;
 pub mod probe;
 pub mod publisher;

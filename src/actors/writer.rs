@@ -9,6 +9,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use super::feed::FeedActor;
 use super::messages::{Flush, Report, SaveError, SaveSymbol, SaveTickers, SeriesWritten, Stop};
 use super::publisher::PublisherActor;
 use crate::config::WriterConfig;
@@ -32,6 +33,8 @@ pub struct WriterSetup {
     pub tally: Tally,
     /// Told of what is stored, where somebody publishes it.
     pub publisher: Option<Slot<PublisherActor>>,
+    /// Told of what is stored, for the host.
+    pub feed: Slot<FeedActor>,
     /// Where to report.
     pub status: Slot<super::status::StatusActor>,
     /// Tells the Supervisor of the end.
@@ -98,9 +101,9 @@ impl WriterActor {
         let tickers: Vec<TickerChange> = std::mem::take(&mut self.tickers).into_values().collect();
         let gives_up = self.is_stopping;
         let (store, tally) = (self.setup.store.clone(), self.setup.tally.clone());
-        let publisher = self.setup.publisher.clone();
+        let (publisher, feed) = (self.setup.publisher.clone(), self.setup.feed.clone());
         let writing = async move {
-            let trouble = write_jobs(&*store, &tally, publisher.as_ref(), jobs, gives_up).await?;
+            let trouble = write_jobs(&*store, &tally, (publisher.as_ref(), &feed), jobs, gives_up).await?;
             Ok(write_tickers(&*store, &tally, tickers).await.or(trouble))
         };
         ctx.spawn(writing.into_actor(self).map(|written: Result<_, TakenOver>, actor, ctx| {
@@ -149,7 +152,7 @@ struct TakenOver(String);
 async fn write_jobs(
     store: &dyn Store,
     tally: &Tally,
-    publisher: Option<&Slot<PublisherActor>>,
+    (publisher, feed): (Option<&Slot<PublisherActor>>, &Slot<FeedActor>),
     jobs: Vec<Job>,
     gives_up: bool,
 ) -> Result<Option<String>, TakenOver> {
@@ -166,8 +169,12 @@ async fn write_jobs(
                 let inserted = outcomes.iter().map(|outcome| outcome.inserted).sum();
                 let revised = outcomes.iter().map(|outcome| outcome.revisions.len() as u64).sum();
                 tally.stored(inserted, revised);
+                let news = SeriesWritten(news(&batch.series, &outcomes));
                 if let Some(publisher) = publisher.and_then(Slot::current) {
-                    publisher.do_send(SeriesWritten(news(&batch.series, &outcomes)));
+                    publisher.do_send(news.clone());
+                }
+                if let Some(feed) = feed.current() {
+                    feed.do_send(news);
                 }
                 let mut outcomes = outcomes.into_iter();
                 for job in group {

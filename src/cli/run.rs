@@ -13,6 +13,7 @@ use super::shortfall::Shortfall;
 use super::stop::StopRequest;
 use crate::collector::{Collector, CollectorHandle, StartError};
 use crate::config::Config;
+use crate::control::{Refusal, RefusalKind};
 use crate::status::Totals;
 use crate::store::StoreError;
 use crate::web::{Bound, WebError};
@@ -138,6 +139,16 @@ impl From<StartError> for Failure {
             StartError::Store(error @ StoreError::Url { .. }) => Failure::Usage(error.into()),
             StartError::Redis(error) => Failure::Usage(error.into()),
             other => Failure::Failed(other.into()),
+        }
+    }
+}
+
+/// What cannot be wanted is the asker's; everything else failed.
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        match refusal.kind {
+            RefusalKind::Invalid => Failure::Usage(refusal.into()),
+            _ => Failure::Failed(refusal.into()),
         }
     }
 }

@@ -8,7 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::reply::{Refusal, RefusalKind, Reply};
+use super::wanted;
+use super::when::Time;
 use super::wish::Request;
+use crate::store::{CandleSource, NewSymbol};
 
 /// Longest id, in bytes.
 const ID_BYTES: usize = 128;
@@ -160,6 +163,22 @@ impl AddSymbol {
             candle_source: self.candle_source.clone(),
             only_ticker: self.only_ticker,
             is_paused: false,
+        }
+    }
+}
+
+impl From<&NewSymbol> for AddSymbol {
+    fn from(new: &NewSymbol) -> AddSymbol {
+        let timeframes = (!new.timeframes.is_empty()).then(|| wanted::list(&new.timeframes));
+        AddSymbol {
+            exchange: new.exchange.clone(),
+            symbol: new.symbol.to_string(),
+            timeframes,
+            backfill_days: None,
+            from: Some(Time(new.backfill_from).to_string()),
+            trades: new.collect_trades,
+            candle_source: (new.candle_source == CandleSource::Trades).then(|| "trades".to_owned()),
+            only_ticker: new.only_ticker,
         }
     }
 }

@@ -32,7 +32,8 @@ pub struct Reply {
 }
 
 /// Why a command was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{message}")]
 pub struct Refusal {
     /// What sort of fault.
     pub kind: RefusalKind,

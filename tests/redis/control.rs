@@ -146,7 +146,7 @@ fn a_command_whose_effect_was_there_when_the_collector_died_takes_effect_once() 
         config.redis.url = None;
         std::mem::swap(&mut config, &mut stage.config);
         stage.start().await;
-        stage.collector().set_paused("kraken", &"BTC/USD".parse().unwrap(), false).await.unwrap();
+        stage.collector().resume("kraken", &"BTC/USD".parse().unwrap()).await.unwrap();
         stage.stop().await;
         stage.config = config;
         stage.start().await;

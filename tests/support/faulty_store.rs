@@ -21,6 +21,7 @@ pub enum StoreCall<'a> {
     OpenSeries(SymbolId),
     Ledger(SeriesId),
     Candles(SeriesId),
+    CandlesAfter(SeriesId),
     Write(&'a WriteBatch),
     PutStatuses(&'a [StatusRow]),
     RecordCommand(&'a CommandRow),
@@ -154,6 +155,7 @@ impl Store for FaultyStore {
         sequence: i64,
         limit: u32,
     ) -> Result<Vec<NumberedCandle>, StoreError> {
+        self.obey(StoreCall::CandlesAfter(series)).await?;
         at_once(self.inner.candles_after(series, sequence, limit))
     }
 

@@ -232,7 +232,7 @@ impl Stage {
     // --- what can be seen -------------------------------------------------------------------
 
     pub fn statuses(&self) -> Vec<ComponentStatus> {
-        self.collector.as_ref().map(CollectorHandle::status).unwrap_or_default()
+        self.collector.as_ref().map(|collector| collector.status()).unwrap_or_default()
     }
 
     pub fn status(&self, component: &str) -> Option<ComponentStatus> {

@@ -1,5 +1,23 @@
 //! The root of the tree: starts writer and status, keeps one ExchangeActor per exchange as the
 //! tables say, remembers bans and budgets across their lives, and stops everything in order.
+//!
+//! It is the one actor of a collector that hosts speak with, by its address, from any thread:
+//!
+//! | message | reply |
+//! |---|---|
+//! | [`Command`](crate::control::Command) | what became of it: `add_symbol`, `pause`, `status`, `shutdown` and the others |
+//! | [`Listen`](super::messages::Listen), [`Unlisten`](super::messages::Unlisten) | an actor is told of candles from now on, or no more |
+//! | [`Broadcast`](super::messages::Broadcast) | a receiver of candles |
+//! | [`Refresh`](super::messages::Refresh) | the tables are being looked at |
+//! | [`Shutdown`](super::messages::Shutdown) | everything below it has ended |
+//!
+//! Its end is the collector's. It tells [`CollectorEnded`](super::messages::CollectorEnded) to whom the
+//! collector was started with, once, whatever the cause: `Ok` after a stop that was asked for; an
+//! error when the writer keeps failing or another collector has taken the database, when it panicked
+//! itself, and when its System, arbiter or `LocalSet` ended under it. Nothing of it is left then: the lock
+//! is free, its address is closed, its children have been told to stop. It cannot be revived, by
+//! `actix::Supervisor` neither: a host starts a new collector on the same database, which resumes where
+//! the ledger ends. A panic below it is not its end: that life is replaced by policy, as in the daemon.
 
 mod exchanges;
 mod services;
@@ -17,7 +35,8 @@ use tokio::sync::oneshot;
 use super::channel::ChannelActor;
 use super::control::ControlActor;
 use super::exchange::{Budgets, ExchangeActor};
-use super::messages::Report;
+use super::feed::{FeedActor, Listeners};
+use super::messages::{CollectorEnded, Report};
 use super::publisher::PublisherActor;
 use super::status::StatusActor;
 use super::writer::WriterActor;
@@ -60,6 +79,8 @@ pub struct SupervisorSetup {
     pub lock: Box<dyn CollectorLock>,
     /// Told how the collector ended.
     pub ended: oneshot::Sender<Result<(), CollectorFailed>>,
+    /// The same for an actor of the host.
+    pub watcher: Option<Recipient<CollectorEnded>>,
 }
 
 /// The collector could not go on.
@@ -79,17 +100,23 @@ pub struct Supervisor {
     redis: Option<Arc<Redis>>,
     board: Board,
     tally: Tally,
-    _lock: Box<dyn CollectorLock>,
+    lock: Option<Box<dyn CollectorLock>>,
+    /// How it ends, once that is known.
+    end: Option<Result<(), CollectorFailed>>,
     ended: Option<oneshot::Sender<Result<(), CollectorFailed>>>,
+    watcher: Option<Recipient<CollectorEnded>>,
     writer: SlotOwner<WriterActor>,
     status: SlotOwner<StatusActor>,
     control: SlotOwner<ControlActor>,
     publisher: SlotOwner<PublisherActor>,
+    feed: SlotOwner<FeedActor>,
+    listeners: Listeners,
     writers: Children<&'static str, WriterActor>,
     reporters: Children<&'static str, StatusActor>,
     controllers: Children<&'static str, ControlActor>,
     publishers: Children<&'static str, PublisherActor>,
     channels: Children<&'static str, ChannelActor>,
+    feeds: Children<&'static str, FeedActor>,
     exchanges: Children<String, ExchangeActor>,
     families: HashMap<String, Family>,
     /// Exchanges that are not wanted any more and have not ended yet.
@@ -115,6 +142,7 @@ impl Supervisor {
             controllers: Children::new(side_branch),
             publishers: Children::new(side_branch),
             channels: Children::new(side_branch),
+            feeds: Children::new(side_branch),
             exchanges: Children::new(policies.exchange),
             config: setup.config,
             store: setup.store,
@@ -126,12 +154,16 @@ impl Supervisor {
             redis: setup.redis,
             board: setup.board,
             tally: setup.tally,
-            _lock: setup.lock,
+            lock: Some(setup.lock),
+            end: None,
             ended: Some(setup.ended),
+            watcher: setup.watcher,
             writer: SlotOwner::default(),
             status: SlotOwner::default(),
             control: SlotOwner::default(),
             publisher: SlotOwner::default(),
+            feed: SlotOwner::default(),
+            listeners: Listeners::default(),
             families: HashMap::new(),
             ending: BTreeSet::new(),
             service_family: Family::new(),
@@ -162,6 +194,7 @@ impl Actor for Supervisor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.start_status(ctx);
+        self.start_feed(ctx);
         self.start_writer(ctx);
         self.start_control(ctx);
         self.start_publisher(ctx);

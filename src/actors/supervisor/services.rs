@@ -1,15 +1,19 @@
-//! The children that serve the whole tree (writer, status, control, and what speaks with
+//! The children that serve the whole tree (writer, status, control, feed, and what speaks with
 //! Redis), each started again when it ends.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::sync::broadcast;
 use tracing::warn;
 
 use super::Supervisor;
 use crate::actors::channel::{ChannelActor, ChannelSetup};
 use crate::actors::control::{ControlActor, ControlSetup};
+use crate::actors::feed::{FeedActor, FeedSetup};
+use crate::actors::messages::host::ListenError;
+use crate::actors::messages::{Broadcast, CandleClosed, Listen, Unlisten};
 use crate::actors::publisher::{PublisherActor, PublisherSetup};
 use crate::actors::status::{StatusActor, StatusSetup, StoreSink};
 use crate::actors::writer::{WriterActor, WriterSetup};
@@ -26,6 +30,7 @@ const STATUS: &str = "status";
 const CONTROL: &str = "control";
 const PUBLISHER: &str = "publisher";
 const CHANNEL: &str = "channel";
+const FEED: &str = "feed";
 
 impl Supervisor {
     pub(super) fn start_status(&mut self, ctx: &mut Context<Self>) {
@@ -55,6 +60,7 @@ impl Supervisor {
             config: self.config.writer.clone(),
             tally: self.tally.clone(),
             publisher: self.redis.is_some().then(|| self.publisher.slot()),
+            feed: self.feed.slot(),
             status: self.status.slot(),
             guard: ExitGuard::new(WRITER, generation, ctx.address().recipient()),
             member: self.service_family.1.clone(),
@@ -75,6 +81,19 @@ impl Supervisor {
         .start();
         self.controllers.started(CONTROL, generation, actor.clone());
         self.control.fill(actor);
+    }
+
+    pub(super) fn start_feed(&mut self, ctx: &mut Context<Self>) {
+        let generation = self.feeds.next_generation();
+        let actor = FeedActor::new(FeedSetup {
+            store: self.store.clone(),
+            listeners: self.listeners.clone(),
+            guard: ExitGuard::new(FEED, generation, ctx.address().recipient()),
+            member: self.service_family.1.clone(),
+        })
+        .start();
+        self.feeds.started(FEED, generation, actor.clone());
+        self.feed.fill(actor);
     }
 
     /// Starts the publisher, where there is a Redis to publish to.
@@ -114,6 +133,7 @@ impl Supervisor {
             STATUS => self.start_status(ctx),
             PUBLISHER => self.start_publisher(ctx),
             CHANNEL => self.start_channel(ctx),
+            FEED => self.start_feed(ctx),
             _ => self.start_control(ctx),
         }
     }
@@ -129,6 +149,7 @@ impl Handler<ChildExited<&'static str>> for Supervisor {
             STATUS => self.reporters.exited(&message, now, random),
             PUBLISHER => self.publishers.exited(&message, now, random),
             CHANNEL => self.channels.exited(&message, now, random),
+            FEED => self.feeds.exited(&message, now, random),
             _ => self.controllers.exited(&message, now, random),
         };
         let Some(decision) = decision.filter(|_| !self.is_stopping) else { return };
@@ -140,6 +161,49 @@ impl Handler<ChildExited<&'static str>> for Supervisor {
             }
             (Decision::Escalate, id) => self.escalate(format!("{id} keeps failing: {:?}", message.exit), ctx),
         }
+    }
+}
+
+impl Supervisor {
+    /// Has the FeedActor answer.
+    fn ask_feed<M, T>(&self, message: M) -> ResponseActFuture<Self, Result<T, ListenError>>
+    where
+        M: Message<Result = Result<T, ListenError>> + Clone + Send + 'static,
+        FeedActor: Handler<M>,
+        T: Send + 'static,
+    {
+        let (mut feed, is_stopping) = (self.feed.slot(), self.is_stopping);
+        let asking = async move {
+            if is_stopping {
+                return Err(ListenError::Ended);
+            }
+            feed.send(message).await.unwrap_or(Err(ListenError::Ended))
+        };
+        Box::pin(asking.into_actor(self))
+    }
+}
+
+impl Handler<Listen> for Supervisor {
+    type Result = ResponseActFuture<Self, Result<(), ListenError>>;
+
+    fn handle(&mut self, message: Listen, _: &mut Context<Self>) -> Self::Result {
+        self.ask_feed(message)
+    }
+}
+
+impl Handler<Unlisten> for Supervisor {
+    type Result = ResponseActFuture<Self, Result<(), ListenError>>;
+
+    fn handle(&mut self, message: Unlisten, _: &mut Context<Self>) -> Self::Result {
+        self.ask_feed(message)
+    }
+}
+
+impl Handler<Broadcast> for Supervisor {
+    type Result = ResponseActFuture<Self, Result<broadcast::Receiver<CandleClosed>, ListenError>>;
+
+    fn handle(&mut self, message: Broadcast, _: &mut Context<Self>) -> Self::Result {
+        self.ask_feed(message)
     }
 }
 

@@ -7,16 +7,13 @@ use actix::prelude::*;
 use tracing::{error, warn};
 
 use super::{CollectorFailed, Supervisor};
-use crate::actors::messages::{Flush, Shutdown, Stop};
+use crate::actors::messages::{CollectorEnded, Flush, Shutdown, Stop};
 use crate::supervise::family::Family;
 
 impl Supervisor {
     pub(super) fn escalate(&mut self, why: String, ctx: &mut Context<Self>) {
         error!(why, "the collector cannot go on");
-        if let Some(ended) = self.ended.take() {
-            // Nobody may be waiting for the end.
-            let _ = ended.send(Err(CollectorFailed(why)));
-        }
+        self.end = Some(Err(CollectorFailed(why)));
         self.is_stopping = true;
         self.exchanges.living().for_each(|(_, addr)| addr.do_send(Stop));
         ctx.stop();
@@ -30,12 +27,23 @@ impl Drop for Supervisor {
         self.controllers.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.publishers.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.channels.living().for_each(|(_, addr)| addr.do_send(Stop));
+        self.feeds.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.reporters.living().for_each(|(_, addr)| addr.do_send(Stop));
-        if let Some(ended) = self.ended.take() {
-            let how = match std::thread::panicking() {
-                true => Err(CollectorFailed("its supervisor panicked".to_owned())),
-                false => Ok(()),
+        // Whoever hears of the end may start the next collector at once.
+        self.lock = None;
+        let cut_short = || {
+            let why = match std::thread::panicking() {
+                true => "its supervisor panicked",
+                false => "its System, arbiter or LocalSet ended under it; what was under way is fetched again",
             };
+            Err(CollectorFailed(why.to_owned()))
+        };
+        let how = self.end.take().unwrap_or_else(cut_short);
+        if let Some(watcher) = &self.watcher {
+            watcher.do_send(CollectorEnded(how.clone()));
+        }
+        if let Some(ended) = self.ended.take() {
+            // Nobody may be waiting for the end.
             let _ = ended.send(how);
         }
     }
@@ -55,7 +63,7 @@ impl Handler<Shutdown> for Supervisor {
         self.exchanges.living().for_each(|(_, addr)| addr.do_send(Stop));
         let families: Vec<Family> = self.families.drain().map(|(_, family)| family).collect();
         let (writer, status, control) = (self.writer.current(), self.status.current(), self.control.current());
-        let publisher = self.publisher.current();
+        let (publisher, feed) = (self.publisher.current(), self.feed.current());
         let channels: Vec<_> = self.channels.living().map(|(_, addr)| addr.clone()).collect();
         // Once sources and writer have had their time: a last word to the store, and to Redis where there is one.
         let grace = Duration::from_millis(if self.redis.is_some() { 1500 } else { 500 });
@@ -77,6 +85,9 @@ impl Handler<Shutdown> for Supervisor {
             if let Some(publisher) = publisher {
                 publisher.do_send(Stop);
             }
+            if let Some(feed) = feed {
+                feed.do_send(Stop);
+            }
             if let Some(control) = control {
                 control.do_send(Stop);
             }
@@ -85,6 +96,9 @@ impl Handler<Shutdown> for Supervisor {
             }
             services.ended_within(left().max(grace)).await;
         };
-        Box::pin(stopping.into_actor(self).map(|(), _, ctx| ctx.stop()))
+        Box::pin(stopping.into_actor(self).map(|(), actor, ctx| {
+            actor.end = Some(Ok(()));
+            ctx.stop();
+        }))
     }
 }

@@ -13,7 +13,6 @@ mod simulator;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use chrono::Utc;
 use tokio::sync::oneshot;
 
 use crate::actors::supervisor::SupervisorSetup;
@@ -187,8 +186,7 @@ impl CollectorBuilder {
             Some(store) => store,
             None => store::open_with_clock(&self.config.database, Access::Create, clock.clone()).await?,
         };
-        let holder = format!("collector, process {}, since {}", std::process::id(), Utc::now().format("%FT%TZ"));
-        let lock = store.lock_collector(&holder).await?;
+        let lock = store.lock_collector("a collector").await?;
         let (board, tally) = (Board::default(), Tally::default());
         let (ended_tx, ended) = oneshot::channel();
         let addr = Supervisor::new(SupervisorSetup {

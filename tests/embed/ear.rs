@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use candlewick::collector::{CandleClosed, Change};
-use candlewick::market::{Candle, SeriesName, Timeframe};
-use chrono::{DateTime, Utc};
+use candlewick::market::{SeriesName, Timeframe};
+use candlewick::store::StoredCandle;
 
 use crate::support::stage::symbol;
 
@@ -74,8 +74,8 @@ pub fn assert_chain<'a>(heard: impl IntoIterator<Item = &'a CandleClosed>, from:
     last
 }
 
-/// The bars that somebody has who did what he heard.
-pub fn bars<'a>(heard: impl IntoIterator<Item = &'a CandleClosed>) -> BTreeMap<DateTime<Utc>, Candle> {
+/// Who did what he heard has the bars that are stored.
+pub fn assert_same_bars<'a>(heard: impl IntoIterator<Item = &'a CandleClosed>, stored: &[StoredCandle]) {
     let mut bars = BTreeMap::new();
     for closed in heard {
         match closed.change {
@@ -83,5 +83,8 @@ pub fn bars<'a>(heard: impl IntoIterator<Item = &'a CandleClosed>) -> BTreeMap<D
             Change::Candle | Change::Correction => bars.insert(closed.candle.open_time, closed.candle),
         };
     }
-    bars
+    assert!(bars.keys().eq(stored.iter().map(|row| &row.candle.open_time)), "{:?}", bars.keys());
+    for (told, row) in bars.values().zip(stored) {
+        assert!(told.agrees_with(&row.candle), "told {told:?}, stored {row:?}");
+    }
 }

@@ -10,7 +10,7 @@ use candlewick::store::{SeriesChange, Store, WriteBatch};
 use chrono::TimeDelta;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
-use crate::ear::{Ear, Heard, assert_chain, bars, minutes_of, of};
+use crate::ear::{Ear, Heard, assert_chain, assert_same_bars, minutes_of, of};
 use crate::support::Deed;
 use crate::support::faulty_store::StoreCall;
 use crate::support::stage::{Stage, in_virtual_time, minutes, seconds};
@@ -30,9 +30,8 @@ async fn assert_heard(stage: &Stage, heard: &Heard, (exchange, name): (&str, &st
     let told = of(&heard, &minutes_of(exchange, name));
     assert_eq!(assert_chain(told.iter().copied(), 0), series.last_sequence);
     let stored = stage.stored(exchange, name, Timeframe::M1).await;
-    let stored: Vec<_> = stored.into_iter().map(|row| (row.candle.open_time, row.candle)).collect();
     assert!(stored.len() > 100, "{}", stored.len());
-    assert_eq!(bars(told).into_iter().collect::<Vec<_>>(), stored);
+    assert_same_bars(told, &stored);
 }
 
 #[test]

@@ -1,14 +1,12 @@
 //! Collectors in one process: each on its own database they do not meet; on one, the second is refused.
 
-use std::collections::BTreeMap;
-
 use candlewick::collector::{Collector, StartError, Subscription};
 use candlewick::market::Timeframe;
 use candlewick::sim::{Fault, FaultKind, SimConfig, Venue};
 use candlewick::store::{Store, StoreError};
 use chrono::TimeDelta;
 
-use crate::ear::{Ear, assert_chain};
+use crate::ear::{Ear, assert_chain, assert_same_bars};
 use crate::support::stage::{Stage, in_virtual_time, minutes, seconds};
 
 #[test]
@@ -42,9 +40,8 @@ fn collectors_with_databases_of_their_own_do_not_meet() {
         let heard = heard.lock().unwrap();
         let series = one.series("kraken", "BTC/USD", Timeframe::M1).await;
         assert_eq!(assert_chain(heard.iter(), 0), series.last_sequence);
-        let told: BTreeMap<_, _> = heard.iter().map(|closed| (closed.candle.open_time, closed.candle)).collect();
         let stored = one.stored("kraken", "BTC/USD", Timeframe::M1).await;
-        assert_eq!(told.into_values().collect::<Vec<_>>(), stored.iter().map(|row| row.candle).collect::<Vec<_>>());
+        assert_same_bars(heard.iter(), &stored);
         let others = two.stored("kraken", "BTC/USD", Timeframe::M1).await;
         assert!(stored.iter().zip(&others).all(|(own, other)| own.candle != other.candle), "other markets");
     });
@@ -61,8 +58,8 @@ fn on_the_database_of_another_one_the_second_is_refused_and_the_first_goes_on() 
         let refused = second().simulator("http://sim").start().await.err().expect("it is held");
         assert!(matches!(refused, StartError::Store(StoreError::Held { .. })), "{refused}");
         let message = refused.to_string();
-        assert!(message.starts_with("another collector holds this database (collector, process "), "{message}");
-        assert!(message.ends_with("stop it first, or use another --database"), "{message}");
+        assert!(message.starts_with("another collector holds this database (pid "), "{message}");
+        assert!(message.ends_with(": a collector); stop it first, or use another --database"), "{message}");
         stage.pass(minutes(3)).await;
         stage.assert_minutes("kraken", "BTC/USD", seconds(15)).await;
         stage.stop().await;

@@ -1,7 +1,10 @@
 //! The examples do what they say.
 
-#[path = "../examples/full_pipeline.rs"]
+#[path = "../examples/embed.rs"]
 #[allow(dead_code)] // its `main` and what it prints
+mod embed;
+#[path = "../examples/full_pipeline.rs"]
+#[allow(dead_code)]
 mod full_pipeline;
 #[path = "../examples/one_symbol.rs"]
 #[allow(dead_code)]
@@ -11,6 +14,7 @@ mod one_symbol;
 mod one_symbol_by_trades;
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use candlewick::clock::Clock;
 use candlewick::market::Candle;
@@ -71,4 +75,16 @@ fn candles_built_from_trades_are_the_sums_of_those_that_are_kept() {
     }));
     assert_eq!(told.len(), 6);
     assert!(told.iter().all(|(_, counted, kept)| *counted == Some(*kept as u64) && *kept > 0), "{told:?}");
+}
+
+#[test]
+fn a_host_restarts_the_collector_and_hears_every_candle_of_symbols_added_at_run_time() {
+    let heard = actix_rt::System::new().block_on(embed::run(Duration::ZERO)).unwrap();
+    let series: Vec<_> = heard.iter().map(|(account, _)| account.series.as_str()).collect();
+    assert_eq!(series, ["binance BTC/USDT 1m", "kraken ETH/USD 1m"]);
+    for (account, stored) in &heard {
+        assert_eq!((account.last, account.holes), (*stored, 0), "{account:?}");
+        // A day of history and some minutes of three lives.
+        assert!(account.heard > 700, "{account:?}");
+    }
 }

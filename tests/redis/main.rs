@@ -16,6 +16,7 @@ mod monitor;
 
 mod candles;
 mod control;
+mod crowd;
 mod program_runs;
 mod stage;
 mod status;

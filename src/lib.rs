@@ -44,6 +44,9 @@
 //! }
 //! ```
 //!
+//! What else a host can do with it, how it is told of candles and of the collector's end: [`collector`]
+//! and `docs/embedding.md`.
+//!
 //! The rooms, from the inside out:
 //!
 //! * [`market`]: values (symbols, timeframes, grids, candles, coverage) and their arithmetic.

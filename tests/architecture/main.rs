@@ -195,6 +195,37 @@ fn actix_stays_with_the_actors() {
 }
 
 #[test]
+fn the_library_is_a_guest_and_installs_nothing() {
+    // What belongs to the process and not to one collector in it. The command line is a host.
+    const HOSTS: [&str; 9] = [
+        "signal",
+        "set_hook",
+        "set_global_default",
+        "set_boxed_logger",
+        "install_default",
+        "thread_local",
+        "OnceLock",
+        "LazyLock",
+        "System",
+    ];
+    let mut violations = Vec::new();
+    let mut seen = 0;
+    for source in sources() {
+        for word in HOSTS {
+            for at in words(&source.code, word) {
+                seen += 1;
+                if source.room() != "cli" {
+                    let line = line_of(&source.code, at);
+                    violations.push(format!("src/{}:{line}: {word} is the host's", source.path));
+                }
+            }
+        }
+    }
+    assert!(seen > 3, "only {seen} uses were found: the scan is broken");
+    fail_with(violations);
+}
+
+#[test]
 fn chance_is_drawn_from_the_seed_that_is_handed_down() {
     let mut violations = Vec::new();
     let mut seen = 0;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use candlewick::clock::Clock;
-use candlewick::collector::{Collector, CollectorBuilder, CollectorEnded, CollectorFailed, Shutdown, StartError};
+use candlewick::collector::{Collector, CollectorBuilder, CollectorEnded, CollectorFailed, CollectorHandle, Shutdown, StartError, Subscription};
 use candlewick::config::Config;
 use candlewick::control::command::AddSymbol;
 use candlewick::market::Timeframe;
@@ -16,6 +16,7 @@ use candlewick::store::{self, Access, CandleQuery, Store};
 use candlewick::supervise::policy::RestartPolicy;
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::ear::{Ear, assert_chain};
 use crate::support::Deed;
 use crate::support::faulty_store::StoreCall;
 use crate::support::in_memory::SimTransport;
@@ -72,7 +73,7 @@ fn bitcoin() -> AddSymbol {
 }
 
 /// Collects until the history is there, and returns the collector.
-async fn collects(builder: CollectorBuilder) -> candlewick::collector::CollectorHandle {
+async fn collects(builder: CollectorBuilder) -> CollectorHandle {
     let collector = builder.start().await.unwrap();
     collector.add_symbol(bitcoin()).await.unwrap();
     let deadline = std::time::Instant::now() + PATIENCE;
@@ -152,6 +153,14 @@ fn an_arbiter_that_dies_is_told_as_a_failure_and_leaves_the_database_free() {
             let _ = given.send(collects(builder).await);
         });
         let mut collector = taken.await.unwrap();
+        // The candles of a day, from its thread to ours.
+        let (ear, heard) = Ear::start(Duration::ZERO);
+        collector.subscribe(ear.recipient(), Subscription::from_first()).await.unwrap();
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while heard.lock().unwrap().len() < 1000 {
+            assert!(std::time::Instant::now() < deadline, "{} heard", heard.lock().unwrap().len());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         arbiter.stop();
         let failure = CollectorFailed(CUT_SHORT.to_owned());
         assert_eq!(told(&ends).await, CollectorEnded(Err(failure.clone())));
@@ -162,6 +171,7 @@ fn an_arbiter_that_dies_is_told_as_a_failure_and_leaves_the_database_free() {
         next.supervisor().send(Shutdown).await.unwrap();
         assert_eq!(told(&ends).await, CollectorEnded(Ok(())));
         arbiter.join().unwrap();
+        assert!(assert_chain(heard.lock().unwrap().iter(), 0) >= 1000);
     });
 }
 

@@ -2,9 +2,9 @@
 //! receivers at once.
 //!
 //! The writer only mentions which series went on to which number, and waits for nobody. What a
-//! subscriber is told is read from the store, after the number it was told last: so nothing is kept for
-//! the slow, nothing is lost by a death in between, and a subscriber of the next start goes on where it
-//! was.
+//! subscriber is told is read from the store, after the number it was told last: so no more than a page
+//! is kept for the slow, nothing is lost by a death in between, and a subscriber of the next start goes
+//! on where it was.
 
 mod listener;
 
@@ -177,6 +177,9 @@ impl FeedActor {
         let listing = async move { list(&*store).await.map_err(|error| ListenError::Store(error.to_string())) };
         Box::pin(listing.into_actor(self).map(|found, actor, ctx| {
             let found = found?;
+            if actor.heads.is_none() {
+                return Err(ListenError::Ended);
+            }
             let (listener, reply) = make(actor, &found)?;
             actor.learn(found);
             if let Some(listener) = listener.map(Arc::new) {

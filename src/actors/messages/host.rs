@@ -55,7 +55,7 @@ pub struct CandleClosed {
     pub previous: i64,
     /// What happened to the bar.
     pub change: Change,
-    /// The bar as it is stored now; for one that was withdrawn, as it was. Bars of history come
+    /// The bar as this change left it, or as it was before it was withdrawn. Bars of history come
     /// newest first and between live ones: sort by `open_time`.
     pub candle: Candle,
     /// Where it came from.
@@ -147,8 +147,8 @@ impl Subscription {
 /// Host -> Supervisor -> FeedActor: tell an actor of candles. Its earlier subscription ends. Reply:
 /// from now on it is told.
 ///
-/// One message is under way to an actor at a time, and the next one is read from the store when it has
-/// answered: an actor that is slow, or whose mailbox is full, hears later, misses nothing and holds
+/// One message is under way to an actor at a time, and what follows is read from the store page by page
+/// as it answers: an actor that is slow, or whose mailbox is full, hears later, misses nothing and holds
 /// nobody up. An actor that has ended is forgotten.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(), ListenError>")]

@@ -218,7 +218,7 @@ fn a_subscription_from_now_leaves_out_what_is_stored_and_hears_later_series_from
         until_live(&stage, &MARKETS[1..]).await;
         stage.pass(minutes(2)).await;
         assert_heard(&stage, &heard, MARKETS[1]).await;
-        let heard = heard.lock().unwrap();
+        let heard = heard.lock().unwrap().clone();
         let after = stage.series("kraken", "BTC/USD", Timeframe::M1).await.last_sequence;
         assert!(after > before);
         assert_eq!(assert_chain(of(&heard, &minutes_of("kraken", "BTC/USD")), before), after);

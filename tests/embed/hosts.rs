@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use candlewick::clock::Clock;
-use candlewick::collector::{Collector, CollectorBuilder, CollectorEnded, CollectorFailed, CollectorHandle, Shutdown, StartError, Subscription};
+use candlewick::collector::{
+    Collector, CollectorBuilder, CollectorEnded, CollectorFailed, CollectorHandle, Shutdown, StartError, Subscription,
+};
 use candlewick::config::Config;
 use candlewick::control::command::AddSymbol;
 use candlewick::market::Timeframe;

@@ -37,7 +37,7 @@ fn collectors_with_databases_of_their_own_do_not_meet() {
         one.assert_minutes("kraken", "BTC/USD", seconds(15)).await;
         one.assert_punctual("kraken", "BTC/USD", from, TimeDelta::seconds(6)).await;
         // Each ear hears its own: the numbers are those of this database, and the bars too.
-        let heard = heard.lock().unwrap();
+        let heard = heard.lock().unwrap().clone();
         let series = one.series("kraken", "BTC/USD", Timeframe::M1).await;
         assert_eq!(assert_chain(heard.iter(), 0), series.last_sequence);
         let stored = one.stored("kraken", "BTC/USD", Timeframe::M1).await;

@@ -11,7 +11,7 @@
 //! | [`Refresh`](super::messages::Refresh) | the tables are being looked at |
 //! | [`Shutdown`](super::messages::Shutdown) | everything below it has ended |
 //!
-//! Its end is the collector's. It tells [`CollectorEnded`](super::messages::CollectorEnded) to whom the
+//! Its end is the collector's. It tells [`CollectorEnded`] to whom the
 //! collector was started with, once, whatever the cause: `Ok` after a stop that was asked for; an
 //! error when the writer keeps failing or another collector has taken the database, when it panicked
 //! itself, and when its System, arbiter or `LocalSet` ended under it. Nothing of it is left then: the lock

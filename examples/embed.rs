@@ -343,7 +343,7 @@ pub async fn run(stay: Duration) -> anyhow::Result<Vec<(Account, i64)>> {
 /// What was heard, once the actor has caught up with what the last moments of the collector left.
 async fn account_for(collector: &Remote, averages: &Addr<Averages>) -> anyhow::Result<Vec<(Account, i64)>> {
     for (name, account) in averages.send(Tell).await? {
-        for closed in collector.candles_after(&name, account.last, u32::MAX >> 1).await? {
+        for closed in collector.candles_after(&name, account.last, 100_000).await? {
             averages.send(closed).await?;
         }
     }

@@ -195,22 +195,30 @@ fn a_host_that_is_told_of_a_failure_starts_the_next_one() {
                 .simulator("http://sim")
                 .watched_by(watcher.clone().recipient())
         };
-        let first = builder().start().await.unwrap();
-        stage.pass(minutes(1)).await;
-        stage.store.script(|call| match call {
-            StoreCall::Write(_) => Deed::Panic,
-            _ => Deed::Proceed,
-        });
-        stage.pass(minutes(2)).await;
-        let failure = CollectorFailed("writer keeps failing: Panicked".to_owned());
-        assert_eq!(ends.try_recv(), Ok(CollectorEnded(Err(failure))));
-        assert!(!first.is_alive());
-        stage.store.behave();
-        let second = builder().start().await.unwrap();
+        let causes = [
+            (true, Timeframe::M5, "writer keeps failing: Panicked"),
+            (false, Timeframe::M15, "its supervisor panicked"),
+        ];
+        for (is_writer, more, cause) in causes {
+            let failing = builder().start().await.unwrap();
+            stage.pass(minutes(1)).await;
+            stage.store.script(move |call| match call {
+                StoreCall::Write(_) if is_writer => Deed::Panic,
+                StoreCall::Symbols if !is_writer => Deed::Panic,
+                _ => Deed::Proceed,
+            });
+            // Tables that have changed are read by the supervisor itself.
+            stage.want("kraken", "BTC/USD", &[more], TimeDelta::hours(2)).await;
+            stage.pass(minutes(2)).await;
+            assert_eq!(ends.try_recv(), Ok(CollectorEnded(Err(CollectorFailed(cause.to_owned())))));
+            assert!(!failing.is_alive());
+            stage.store.behave();
+        }
+        let next = builder().start().await.unwrap();
         stage.pass(minutes(3)).await;
         stage.assert_minutes("kraken", "BTC/USD", seconds(15)).await;
         assert_eq!(ends.try_recv(), Err(mpsc::TryRecvError::Empty), "it lives");
-        second.shutdown().await.unwrap();
+        next.shutdown().await.unwrap();
         assert_eq!(ends.try_recv(), Ok(CollectorEnded(Ok(()))));
     });
 }

@@ -76,6 +76,7 @@ impl Listener {
     /// Tells everything that is stored and was not told, in the order of the numbers, until the
     /// subscriber is gone or `heads` ends.
     pub(super) async fn tell(&self, store: Arc<dyn Store>, mut heads: watch::Receiver<Heads>) {
+        let mut is_troubled = false;
         loop {
             let is_behind = |(id, head): &(&SeriesId, &super::Head)| {
                 self.wants.hears(&head.name) && self.has(**id, &head.name) < head.last
@@ -85,10 +86,12 @@ impl Listener {
             let mut is_more = false;
             for (id, name) in behind {
                 match self.tell_page(&*store, id, &name).await {
-                    Ok(is_full) => is_more |= is_full,
+                    Ok(is_full) => (is_more, is_troubled) = (is_more || is_full, false),
                     Err(Stopped::Gone) => return,
                     Err(Stopped::Store(error)) => {
-                        warn!(%error, series = %name, "candles cannot be read for a subscriber; trying again");
+                        if !std::mem::replace(&mut is_troubled, true) {
+                            warn!(%error, series = %name, "candles cannot be read for a subscriber; trying again");
+                        }
                         is_more = true;
                         tokio::time::sleep(RETRY).await;
                         break;

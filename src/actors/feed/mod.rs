@@ -82,6 +82,8 @@ pub struct FeedActor {
     is_looking: bool,
     /// Something was mentioned while the store was looked at.
     looks_again: bool,
+    /// The last look failed.
+    is_troubled: bool,
     _guard: ExitGuard<&'static str>,
     _member: Member,
 }
@@ -96,6 +98,7 @@ impl FeedActor {
             serving: 0,
             is_looking: false,
             looks_again: false,
+            is_troubled: false,
             _guard: setup.guard,
             _member: setup.member,
         }
@@ -140,13 +143,16 @@ impl FeedActor {
             actor.is_looking = false;
             match found {
                 Ok(found) => {
+                    actor.is_troubled = false;
                     actor.learn(found);
                     if std::mem::take(&mut actor.looks_again) {
                         actor.look(ctx);
                     }
                 }
                 Err(error) => {
-                    warn!(%error, "the series cannot be read for subscribers; trying again");
+                    if !std::mem::replace(&mut actor.is_troubled, true) {
+                        warn!(%error, "the series cannot be read for subscribers; trying again");
+                    }
                     ctx.run_later(RETRY, |actor, ctx| actor.look(ctx));
                 }
             }

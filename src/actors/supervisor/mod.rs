@@ -11,13 +11,13 @@
 //! | [`Refresh`](super::messages::Refresh) | the tables are being looked at |
 //! | [`Shutdown`](super::messages::Shutdown) | everything below it has ended |
 //!
-//! Its end is the collector's. It tells [`CollectorEnded`] to whom the
-//! collector was started with, once, whatever the cause: `Ok` after a stop that was asked for; an
-//! error when the writer keeps failing or another collector has taken the database, when it panicked
-//! itself, and when its System, arbiter or `LocalSet` ended under it. Nothing of it is left then: the lock
-//! is free, its address is closed, its children have been told to stop. It cannot be revived, by
-//! `actix::Supervisor` neither: a host starts a new collector on the same database, which resumes where
-//! the ledger ends. A panic below it is not its end: that life is replaced by policy, as in the daemon.
+//! Its end is the collector's. It tells [`CollectorEnded`] to whom the collector was started with, once,
+//! whatever the cause: `Ok` after a stop that was asked for; an error when the writer keeps failing or
+//! another collector has taken the database, when it panicked itself, and when its System, arbiter or
+//! `LocalSet` ended under it. Nothing of it is left then: the lock is free, its address is closed, its
+//! children have been told to stop. It cannot be revived, by `actix::Supervisor` neither: a host starts a
+//! new collector on the same database, which resumes where the ledger ends. A panic below it is not its
+//! end: that life is replaced by policy, as in the daemon.
 
 mod exchanges;
 mod services;

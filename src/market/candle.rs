@@ -161,7 +161,7 @@ stored_as_number!(Rule: Flag => "flag", Stream => "stream", Rest => "rest", Trad
     Derived => "derived", Quiet => "quiet", Imported => "imported");
 
 /// A settled candle with its provenance: what the writer stores.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct FinalCandle {
     /// The bar.
     pub candle: Candle,

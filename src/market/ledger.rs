@@ -7,6 +7,7 @@
 //! Does not know buckets: whoever states a span puts it on borders.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::{Span, SpanSet};
 
@@ -36,7 +37,8 @@ pub const BEFORE_LISTING: &str = "before_listing: rest";
 pub const NOT_SERVED: &str = "not_served: rest";
 
 /// The state of a stretch of a series' time line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Coverage {
     /// Every bucket has its final row or is proven empty.
     Complete {
@@ -83,7 +85,8 @@ pub struct LedgerEntry {
 /// `Complete`; `Missing` and `Unavailable` replace each other but never `Complete`;
 /// `Unverify` turns complete stretches into unverified ones and touches nothing else; `Withdraw` gives
 /// unverified ones another coverage and touches nothing else.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LedgerChange {
     /// States the coverage of a stretch.
     Set(Span, Coverage),

@@ -28,7 +28,8 @@ impl Side {
 }
 
 /// The venue's own identifier of a trade.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum TradeId {
     /// Numeric and, where the dialect says so, dense: the next trade has the next number.
     Number(u64),
@@ -56,7 +57,7 @@ impl fmt::Display for TradeId {
 }
 
 /// One trade, or one aggregated trade standing for several consecutive ids.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trade {
     /// First id covered.
     pub id: TradeId,

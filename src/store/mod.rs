@@ -15,6 +15,7 @@ pub mod postgres;
 pub mod precedence;
 pub mod reader;
 pub mod rows;
+pub mod spool;
 pub mod sqlite;
 mod tables;
 pub mod trade_gaps;
@@ -23,6 +24,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::market::{Candle, FinalCandle, Span, SpanSet, Symbol, Ticker, Timeframe, Trade};
 
@@ -37,15 +39,15 @@ pub use rows::{
 };
 
 /// Key of a series row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SeriesId(pub i64);
 
 /// Key of a symbol row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SymbolId(pub i64);
 
 /// Everything one sender wants written for one series, applied in one transaction.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeriesChange {
     /// The series.
     pub series: SeriesId,
@@ -55,6 +57,7 @@ pub struct SeriesChange {
     pub ledger: Vec<LedgerChange>,
     /// The stretch that must be tiled afterwards: holes inside become `Missing { reason }`, and
     /// `observed_until` moves forward to its end.
+    #[serde(with = "spool::extent")]
     pub extent: Option<(Span, &'static str)>,
     /// The current state of the open bucket, replaced in place.
     pub forming: Option<Candle>,
@@ -73,7 +76,7 @@ impl SeriesChange {
 }
 
 /// Trades of one symbol with the ledger statements they prove.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TradesChange {
     /// The symbol.
     pub symbol: SymbolId,
@@ -260,7 +263,12 @@ impl StoreError {
 }
 
 /// Held while a collector (or a command that writes data) works on a database; released on drop.
-pub trait CollectorLock: Send + Debug {}
+pub trait CollectorLock: Send + Debug {
+    /// How often the lock has been taken, this time included; `None` where nobody counts.
+    fn fence(&self) -> Option<i64> {
+        None
+    }
+}
 
 /// How candles are chosen by [`Store::candles`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -278,6 +286,12 @@ pub struct CandleQuery {
 pub trait Store: Send + Sync + Debug + 'static {
     /// The database's URL without credentials.
     fn url(&self) -> &str;
+
+    /// True for a server, which may be away while this program runs: then what is to be written
+    /// waits in a [`Spool`](spool::Spool).
+    fn is_server(&self) -> bool {
+        false
+    }
 
     /// Takes the one-collector lock.
     ///

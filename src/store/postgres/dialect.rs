@@ -16,6 +16,9 @@ use super::super::tables::{series, settings, symbols};
 use super::Connection;
 use super::sql::candles::SeriesHead;
 
+/// It may be away while the program runs.
+pub const IS_SERVER: bool = true;
+
 /// The schema, step by step.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 

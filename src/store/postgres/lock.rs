@@ -39,9 +39,14 @@ struct Held {
 struct PgLock {
     guard: std::sync::Weak<Guard>,
     handle: Handle,
+    fence: i64,
 }
 
-impl CollectorLock for PgLock {}
+impl CollectorLock for PgLock {
+    fn fence(&self) -> Option<i64> {
+        Some(self.fence)
+    }
+}
 
 impl Drop for PgLock {
     fn drop(&mut self) {
@@ -93,8 +98,10 @@ impl Guard {
             if held.is_none()
                 && let Some(link) = try_lock(dialler)?
             {
-                *held = Some(count_up(link, dialler, holder, now)?);
-                return Ok(Box::new(PgLock { guard: Arc::downgrade(self), handle: dialler.handle.clone() }));
+                let taken = count_up(link, dialler, holder, now)?;
+                let (guard, handle, fence) = (Arc::downgrade(self), dialler.handle.clone(), taken.fence);
+                *held = Some(taken);
+                return Ok(Box::new(PgLock { guard, handle, fence }));
             }
             drop(held);
             if began.elapsed() >= PATIENCE {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Backend, candles, holdings, settings, status, tickers, trades, write};
+use super::{Backend, candles, dialect, holdings, settings, status, tickers, trades, write};
 use crate::market::{Candle, Span, Symbol, Timeframe, Trade};
 use crate::store::tables::moment::micros;
 use crate::store::{
@@ -16,6 +16,10 @@ use crate::store::{
 impl Store for Backend {
     fn url(&self) -> &str {
         &self.url
+    }
+
+    fn is_server(&self) -> bool {
+        dialect::IS_SERVER
     }
 
     async fn lock_collector(&self, holder: &str) -> Result<Box<dyn CollectorLock>, StoreError> {

@@ -19,12 +19,12 @@ use super::location::Location;
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One connection, used by one caller at a time, on a thread that may block.
-pub(super) struct Lane(Mutex<SyncConnectionWrapper<SqliteConnection, Detached>>);
+pub(in crate::store) struct Lane(Mutex<SyncConnectionWrapper<SqliteConnection, Detached>>);
 
 /// Runs work on tokio's threads that may block, and lets it go on when its caller is gone.
 /// diesel-async's own choice waits for it in `drop`, which panics on a runtime of one thread: every
 /// actor that ends while it reads would panic, and one that panics would end the process.
-pub(super) struct Detached;
+pub(in crate::store) struct Detached;
 
 impl SpawnBlocking for Detached {
     fn spawn_blocking<'a, R>(
@@ -44,13 +44,13 @@ impl SpawnBlocking for Detached {
 }
 
 impl Lane {
-    pub(super) fn new(connection: SqliteConnection) -> Lane {
+    pub(in crate::store) fn new(connection: SqliteConnection) -> Lane {
         Lane(Mutex::new(SyncConnectionWrapper::new(connection)))
     }
 
     /// Runs work on the connection. Dropping the future does not stop the work: a transaction
     /// is finished or undone in any case.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(in crate::store) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {

@@ -12,6 +12,9 @@ use super::super::tables::{candle_revisions, candles, coverage, forming_candles,
 use super::Connection;
 use super::sql::candles::SeriesHead;
 
+/// It is a file, as near as the program itself.
+pub const IS_SERVER: bool = false;
+
 /// The schema, step by step.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 

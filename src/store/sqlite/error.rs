@@ -6,7 +6,7 @@ use super::super::StoreError;
 use super::super::fault::Fault;
 
 /// What stopped a piece of work, in the store's words.
-pub(super) fn into_store_error(fault: Fault, url: &str) -> StoreError {
+pub(in crate::store) fn into_store_error(fault: Fault, url: &str) -> StoreError {
     match fault {
         Fault::Store(error) => error,
         Fault::Database(error) => from_database(error, url),

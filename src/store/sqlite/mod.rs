@@ -24,8 +24,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::sqlite::SqliteConnection as Connection;
 
-use self::connection::{BUSY_TIMEOUT, Lane, connect};
-use self::error::into_store_error;
+pub(super) use self::connection::Lane;
+use self::connection::{BUSY_TIMEOUT, connect};
+pub(super) use self::error::into_store_error;
 use self::location::Location;
 use self::sql::{migrations, transaction};
 use super::fault::Fault;

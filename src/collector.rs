@@ -14,13 +14,15 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
+use tracing::{info, warn};
 
 use crate::actors::supervisor::SupervisorSetup;
 use crate::clock::Clock;
-use crate::config::{Config, RestartPolicies};
+use crate::config::{Config, RestartPolicies, SpoolConfig};
 use crate::market::Symbol;
 use crate::mirror::{Redis, RedisError};
 use crate::status::{Board, Tally};
+use crate::store::spool::{Depth, Spool, SpoolError};
 use crate::store::{self, Access, Store, StoreError};
 use crate::transport::Transport;
 use crate::transport::net::{NetTransport, SetupError};
@@ -47,6 +49,9 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What waits while the database is away.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The network set-up (proxy, CA file).
     #[error(transparent)]
     Transport(#[from] SetupError),
@@ -83,6 +88,7 @@ impl Collector {
 }
 
 /// What a collector is started with.
+#[derive(Clone)]
 pub struct CollectorBuilder {
     config: Config,
     store: Option<Arc<dyn Store>>,
@@ -164,6 +170,11 @@ impl CollectorBuilder {
         self
     }
 
+    /// True when the database is a server, which may be away: waiting for it may help.
+    pub fn is_on_server(&self) -> bool {
+        self.store.as_ref().map_or_else(|| self.config.database.starts_with("postgres"), |store| store.is_server())
+    }
+
     /// Opens the database, takes its lock and starts the tree on the current arbiter or `LocalSet`.
     ///
     /// # Errors
@@ -186,12 +197,28 @@ impl CollectorBuilder {
             Some(store) => store,
             None => store::open_with_clock(&self.config.database, Access::Create, clock.clone()).await?,
         };
-        let lock = store.lock_collector("a collector").await?;
+        let holder = "a collector";
+        let spool = match store.is_server() {
+            true => match open_spool(&self.config.spool, &*store).await {
+                // Whoever uses it holds the database too, most likely: the lock says who that is.
+                Err(error @ SpoolError::InUse { .. }) => {
+                    store.lock_collector(holder).await?;
+                    return Err(error.into());
+                }
+                opened => Some(opened?),
+            },
+            false => None,
+        };
+        let lock = store.lock_collector(holder).await?;
+        if let Some(spool) = &spool {
+            take_up(spool, lock.fence()).await?;
+        }
         let (board, tally) = (Board::default(), Tally::default());
         let (ended_tx, ended) = oneshot::channel();
         let addr = Supervisor::new(SupervisorSetup {
             config: Arc::new(self.config),
             store: store.clone(),
+            spool,
             transport,
             clock: clock.clone(),
             seed: self.seed.unwrap_or_else(rand::random),
@@ -212,4 +239,24 @@ impl CollectorBuilder {
 /// An id for a command of this process.
 fn command_id() -> String {
     format!("{:032x}", rand::random::<u128>())
+}
+
+/// Opens what waits while a server is away.
+async fn open_spool(config: &SpoolConfig, store: &dyn Store) -> Result<Arc<Spool>, SpoolError> {
+    let spool = Spool::open(&config.folder, store.url(), config.max_bytes as u64).await?;
+    spool.belongs_to(store).await?;
+    Ok(Arc::new(spool))
+}
+
+/// Takes up what an earlier life left there.
+async fn take_up(spool: &Spool, fence: Option<i64>) -> Result<(), SpoolError> {
+    let others_came = spool.take_up(fence).await?;
+    let (Depth { rows, bytes, .. }, spool) = (spool.backlog().depth(), spool.path().display());
+    if others_came {
+        warn!(rows, %spool, "others have held the database since this was spooled: it only adds to what they wrote");
+    }
+    if rows > 0 {
+        info!(rows, bytes, %spool, "replaying what an earlier life could not write");
+    }
+    Ok(())
 }

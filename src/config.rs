@@ -9,7 +9,7 @@ mod web;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::{Table, Value};
@@ -43,6 +43,8 @@ pub struct Config {
     pub reprobe: ReprobePolicy,
     /// How the writer batches.
     pub writer: WriterConfig,
+    /// What waits while a server database is away.
+    pub spool: SpoolConfig,
     /// How TimescaleDB keeps candles and trades, where it is.
     pub timescale: Timescale,
     /// Status reports.
@@ -103,6 +105,17 @@ pub struct WriterConfig {
     pub queue_messages: usize,
 }
 
+/// What waits while a server database is away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolConfig {
+    /// Where the files lie, one for each database.
+    pub folder: PathBuf,
+    /// How much may wait before sources have to.
+    pub max_bytes: usize,
+    /// How long a write may take before it is spooled.
+    pub patience: Duration,
+}
+
 /// Status reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusConfig {
@@ -132,6 +145,11 @@ impl Default for Config {
             },
             reprobe: ReprobePolicy::default(),
             writer: WriterConfig { batch_rows: 2000, batch_age: Duration::from_millis(250), queue_messages: 256 },
+            spool: SpoolConfig {
+                folder: PathBuf::from("."),
+                max_bytes: 1_073_741_824,
+                patience: Duration::from_secs(5),
+            },
             timescale: Timescale::default(),
             status: StatusConfig { interval: Duration::from_secs(30) },
             redis: mirror::Options::default(),
@@ -241,6 +259,11 @@ impl Config {
             section.read_count("batch_rows", &mut self.writer.batch_rows);
             section.read_wait("batch_age", &mut self.writer.batch_age);
             section.read_count("queue_messages", &mut self.writer.queue_messages);
+        });
+        section.section("spool", |section| {
+            section.read("folder", &mut self.spool.folder);
+            section.read_count("max_bytes", &mut self.spool.max_bytes);
+            section.read_wait("patience", &mut self.spool.patience);
         });
         section.section("timescale", |section| {
             section.read_wait("chunk_interval", &mut self.timescale.chunk_interval);

@@ -17,21 +17,37 @@ use crate::exchange::{Channel, Instrument, TradePage, VenueError};
 use crate::market::{Candle, Symbol, Timeframe, Trade, TradeId};
 use crate::mirror::candles::SeriesNews;
 use crate::status::ComponentStatus;
+use crate::store::spool::Owner;
 use crate::store::{ExchangeRow, SeriesChange, SeriesOutcome, SymbolRow, TickerChange, TradesChange};
 use crate::transport::TransportError;
 
 pub use host::{Broadcast, CandleClosed, CollectorEnded, Listen, Refresh, Shutdown, Unlisten};
 
 /// SymbolActor -> WriterActor: write this in one transaction.
-/// Reply: the outcomes in the order of the changes, once they are durable.
+/// Reply: once it is durable, in the store or in the spool.
 /// Loss: none while the writer lives; after its death the sender's slot sends it to the next one.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Vec<SeriesOutcome>, SaveError>")]
+#[rtype(result = "Result<Saved, SaveError>")]
 pub struct SaveSymbol {
+    /// Whose changes these are.
+    pub owner: Arc<Owner>,
     /// The changes of its series.
     pub series: Arc<Vec<SeriesChange>>,
     /// The change of its trades.
     pub trades: Option<Arc<TradesChange>>,
+}
+
+/// Where a save has become durable.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Saved {
+    /// In the store: the outcomes, in the order of the changes.
+    Stored(Vec<SeriesOutcome>),
+    /// In the spool, because the store is away: it need not be fetched again, and it is not covered
+    /// until it was replayed ([`Backlog::replayed`](crate::store::spool::Backlog::replayed)).
+    Spooled {
+        /// Where in the spool.
+        ticket: i64,
+    },
 }
 
 /// ExchangeActor -> WriterActor: the newest tickers. No reply; a lost one is replaced by the next.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Failure;
@@ -11,17 +12,22 @@ use super::database::DatabaseArgs;
 use super::failure::OrUsage;
 use super::shortfall::Shortfall;
 use super::stop::StopRequest;
-use crate::collector::{Collector, CollectorHandle, StartError};
+use crate::collector::{Collector, CollectorBuilder, CollectorHandle, StartError};
 use crate::config::Config;
 use crate::control::{Refusal, RefusalKind};
 use crate::status::Totals;
 use crate::store::StoreError;
+use crate::store::spool::SpoolError;
 use crate::web::{Bound, WebError};
 
 /// How often the log says how things are.
 const SUMMARY_EVERY: Duration = Duration::from_secs(60);
 /// How long after the configured deadline an ordered stop is given up.
 const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// How often a database that is away is tried at the start, and how often that is said.
+const RETRY: Duration = Duration::from_secs(1);
+const SAID_EVERY: Duration = Duration::from_secs(30);
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -56,7 +62,7 @@ async fn keep(config: Config, simulator: Option<String>, stop: StopRequest) -> R
         builder = builder.simulator(url);
     }
     let mut handle = tokio::select! {
-        started = builder.start() => started?,
+        started = start(builder) => started?,
         who = stop.asked() => {
             info!("stopped by {who} before the start");
             return Ok(());
@@ -70,6 +76,27 @@ async fn keep(config: Config, simulator: Option<String>, stop: StopRequest) -> R
         server.stop().await;
     }
     result
+}
+
+/// Starts the collector. A server that is away is waited for: what to collect is in its tables. What
+/// an earlier life has spooled stays where it is until then.
+async fn start(builder: CollectorBuilder) -> Result<CollectorHandle, StartError> {
+    let mut said: Option<Instant> = None;
+    loop {
+        let error = match builder.clone().start().await {
+            Err(StartError::Store(error) | StartError::Spool(SpoolError::Store(error)))
+                if error.is_transient() && builder.is_on_server() =>
+            {
+                error
+            }
+            started => return started,
+        };
+        if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+            warn!(%error, "waiting for the database; nothing is collected until it answers");
+            said = Some(Instant::now());
+        }
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 /// Until the collector ends or is asked to.

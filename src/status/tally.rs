@@ -18,6 +18,9 @@ struct Counters {
     frames: AtomicU64,
     connections: AtomicU64,
     write_failures: AtomicU64,
+    spool_rows: AtomicU64,
+    spool_bytes: AtomicU64,
+    spool_limit_bytes: AtomicU64,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -36,6 +39,12 @@ pub struct Totals {
     pub connections: u64,
     /// Writes the store could not take at once.
     pub write_failures: u64,
+    /// Rows that wait in the spool now.
+    pub spool_rows: u64,
+    /// Their size.
+    pub spool_bytes: u64,
+    /// The size at which sources have to wait; 0 where there is no spool.
+    pub spool_limit_bytes: u64,
     /// What was left out, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
 }
@@ -67,6 +76,13 @@ impl Tally {
         self.0.write_failures.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Tells how much waits in the spool.
+    pub fn spool(&self, rows: u64, bytes: u64, limit_bytes: u64) {
+        self.0.spool_rows.store(rows, Ordering::Relaxed);
+        self.0.spool_bytes.store(bytes, Ordering::Relaxed);
+        self.0.spool_limit_bytes.store(limit_bytes, Ordering::Relaxed);
+    }
+
     /// Counts what was left out. Reasons come from a closed set of words.
     pub fn dropped(&self, reason: &'static str, count: u64) {
         if count > 0 {
@@ -84,6 +100,9 @@ impl Tally {
             frames: read(&self.0.frames),
             connections: read(&self.0.connections),
             write_failures: read(&self.0.write_failures),
+            spool_rows: read(&self.0.spool_rows),
+            spool_bytes: read(&self.0.spool_bytes),
+            spool_limit_bytes: read(&self.0.spool_limit_bytes),
             dropped: self.0.dropped.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

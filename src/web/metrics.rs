@@ -80,10 +80,15 @@ const FRAMES: Metric = counter("candlewick_frames_total", &[], "Stream frames re
 const CONNECTIONS: Metric = counter("candlewick_connections_total", &[], "Stream connections opened.");
 const WRITE_FAILURES: Metric =
     counter("candlewick_write_failures_total", &[], "Writes that the store could not take at once.");
+const SPOOL_ROWS: Metric =
+    gauge("candlewick_spool_rows", &[], "Rows that wait in the spool because the database is away.");
+const SPOOL_BYTES: Metric = gauge("candlewick_spool_bytes", &[], "Size of what waits in the spool.");
+const SPOOL_LIMIT: Metric =
+    gauge("candlewick_spool_limit_bytes", &[], "Size at which sources have to wait; 0 without a spool.");
 const DROPPED: Metric = counter("candlewick_dropped_total", &["reason"], "What was left out, by reason.");
 
 /// Every metric, in the order in which they are told.
-pub const METRICS: [Metric; 22] = [
+pub const METRICS: [Metric; 25] = [
     BUILD,
     UP,
     STARTED,
@@ -105,6 +110,9 @@ pub const METRICS: [Metric; 22] = [
     FRAMES,
     CONNECTIONS,
     WRITE_FAILURES,
+    SPOOL_ROWS,
+    SPOOL_BYTES,
+    SPOOL_LIMIT,
     DROPPED,
 ];
 
@@ -203,6 +211,9 @@ fn page(records: &[StatusRecord], totals: &Totals, now_ms: i64, is_alive: bool) 
         (&FRAMES, totals.frames),
         (&CONNECTIONS, totals.connections),
         (&WRITE_FAILURES, totals.write_failures),
+        (&SPOOL_ROWS, totals.spool_rows),
+        (&SPOOL_BYTES, totals.spool_bytes),
+        (&SPOOL_LIMIT, totals.spool_limit_bytes),
     ] {
         page.put(metric, [(vec![], total as f64)]);
     }

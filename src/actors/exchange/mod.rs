@@ -36,6 +36,7 @@ use crate::config::RestartPolicies;
 use crate::engine::budget::Budget;
 use crate::exchange::{Instrument, InstrumentSource};
 use crate::market::Symbol;
+use crate::store::spool::Backlog;
 use crate::store::{ExchangeMode, ExchangeRow, Store, SymbolRow, SymbolState};
 use crate::supervise::children::Children;
 use crate::supervise::exit::{Exit, ExitGuard};
@@ -66,6 +67,8 @@ pub struct ExchangeSetup {
     pub venue: Venue,
     /// Where symbols read their ledgers.
     pub store: Arc<dyn Store>,
+    /// What the store lacks of what they handed over.
+    pub backlog: Backlog,
     /// Who writes.
     pub writer: Slot<WriterActor>,
     /// Where to report.

@@ -79,6 +79,7 @@ impl ExchangeActor {
             row,
             instrument,
             store: self.setup.store.clone(),
+            backlog: self.setup.backlog.clone(),
             writer: self.setup.writer.clone(),
             status: self.setup.status.clone(),
             parent: parent.clone(),

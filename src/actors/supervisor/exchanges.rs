@@ -50,6 +50,7 @@ impl Supervisor {
             symbols,
             venue,
             store: self.store.clone(),
+            backlog: self.backlog.clone(),
             writer: self.writer.slot(),
             status: self.status.slot(),
             policies: self.config.restart.clone(),

@@ -45,6 +45,7 @@ use crate::config::Config;
 use crate::market::Symbol;
 use crate::mirror::Redis;
 use crate::status::{Board, ComponentStatus, DAEMON, Health, Phase, Tally};
+use crate::store::spool::{Backlog, Spool};
 use crate::store::{CollectorLock, ExchangeRow, Store, SymbolRow};
 use crate::supervise::children::Children;
 use crate::supervise::family::{Family, Member};
@@ -59,6 +60,8 @@ pub struct SupervisorSetup {
     pub config: Arc<Config>,
     /// The database.
     pub store: Arc<dyn Store>,
+    /// What waits while the database is away.
+    pub spool: Option<Arc<Spool>>,
     /// How venues are reached.
     pub transport: Arc<dyn Transport>,
     /// Our clock.
@@ -92,6 +95,9 @@ pub struct CollectorFailed(pub String);
 pub struct Supervisor {
     config: Arc<Config>,
     store: Arc<dyn Store>,
+    spool: Option<Arc<Spool>>,
+    /// What the spool holds; without one, nothing.
+    backlog: Backlog,
     transport: Arc<dyn Transport>,
     clock: Clock,
     jitter: Jitter,
@@ -125,6 +131,8 @@ pub struct Supervisor {
     budgets: HashMap<String, Arc<Mutex<Budgets>>>,
     wanted: BTreeMap<String, (ExchangeRow, Vec<SymbolRow>)>,
     seen_version: Option<i64>,
+    /// When it was last said that the tables cannot be read.
+    said_unread: Option<tokio::time::Instant>,
     connections: Arc<AtomicU64>,
     is_looking: bool,
     is_stopping: bool,
@@ -146,6 +154,8 @@ impl Supervisor {
             exchanges: Children::new(policies.exchange),
             config: setup.config,
             store: setup.store,
+            backlog: setup.spool.as_ref().map(|spool| spool.backlog().clone()).unwrap_or_default(),
+            spool: setup.spool,
             transport: setup.transport,
             clock: setup.clock,
             jitter: Jitter::new(setup.seed),
@@ -170,6 +180,7 @@ impl Supervisor {
             budgets: HashMap::new(),
             wanted: BTreeMap::new(),
             seen_version: None,
+            said_unread: None,
             connections: Arc::new(AtomicU64::new(1)),
             is_looking: false,
             is_stopping: false,

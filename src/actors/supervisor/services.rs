@@ -57,6 +57,8 @@ impl Supervisor {
         let generation = self.writers.next_generation();
         let actor = WriterActor::new(WriterSetup {
             store: self.store.clone(),
+            spool: self.spool.clone(),
+            patience: self.config.spool.patience,
             config: self.config.writer.clone(),
             tally: self.tally.clone(),
             publisher: self.redis.is_some().then(|| self.publisher.slot()),

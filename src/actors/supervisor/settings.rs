@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Supervisor;
@@ -13,6 +14,8 @@ use crate::store::{ExchangeRow, StoreError, SymbolRow};
 
 /// How often the tables are looked at (wall time).
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is said that they cannot be read.
+const SAID_EVERY: Duration = Duration::from_secs(30);
 
 impl Supervisor {
     /// Reads the tables when they have changed, and changes only what changed.
@@ -37,7 +40,11 @@ impl Supervisor {
                     actor.settings(exchanges, symbols, ctx);
                 }
                 Ok(None) => {}
-                Err(error) => warn!(%error, "the settings cannot be read; trying again"),
+                Err(error) if actor.said_unread.is_none_or(|said| said.elapsed() >= SAID_EVERY) => {
+                    warn!(%error, "the settings cannot be read; trying again");
+                    actor.said_unread = Some(Instant::now());
+                }
+                Err(_) => {}
             }
         }));
     }

@@ -22,6 +22,7 @@ impl Supervisor {
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
+        self.backlog.close();
         self.exchanges.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.writers.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.controllers.living().for_each(|(_, addr)| addr.do_send(Stop));
@@ -58,6 +59,7 @@ impl Handler<Shutdown> for Supervisor {
             return Box::pin(std::future::pending::<()>().into_actor(self));
         }
         self.is_stopping = true;
+        self.backlog.close();
         let deadline = tokio::time::Instant::now() + self.config.shutdown.deadline;
         let left = move || deadline.saturating_duration_since(tokio::time::Instant::now());
         self.exchanges.living().for_each(|(_, addr)| addr.do_send(Stop));

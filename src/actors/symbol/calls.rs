@@ -100,15 +100,23 @@ impl SymbolActor {
         let store = self.setup.store.clone();
         // Most pages raise no question: they are queued at once.
         let comparison = self.comparison(index, &conclusion.candles, self.setup.venue.now());
+        let backlog = self.setup.backlog.clone();
         let checking = async move {
-            let short = match comparison {
-                Some(comparison) => comparison.run(&*store).await?,
+            let short = match comparison.filter(|_| backlog.is_empty()) {
+                Some(comparison) => match comparison.run(&*store).await {
+                    // The next page is compared too.
+                    Err(error) if error.is_transient() => Vec::new(),
+                    short => short?,
+                },
                 None => Vec::new(),
             };
-            Ok::<_, StoreError>((revise::inferred(&*store, id, grid, &denied).await?, short))
+            let inferred = revise::inferred(&*store, &backlog, id, grid, &denied).await?;
+            Ok::<_, StoreError>(inferred.map(|inferred| (inferred, short)))
         };
         ctx.spawn(checking.into_actor(self).map(move |found, actor, ctx| match found {
-            Ok((inferred, short)) => {
+            // The collector stops.
+            Ok(None) => {}
+            Ok(Some((inferred, short))) => {
                 actor.read_again(short, actor.setup.venue.now());
                 inferred.spans().iter().for_each(|span| actor.series[index].withdraw(*span, sent_at));
                 actor.series[index].conclude(conclusion, observed_at);

@@ -15,7 +15,8 @@ impl SymbolActor {
     /// Derives the higher bars whose parts are all final. Nothing is saved meanwhile, or a correction
     /// of a part could slip between.
     pub(super) fn derive(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
-        if self.is_saving {
+        if self.is_saving || self.spooled.is_some() {
+            // What waits in the spool cannot be read; bars that wait too long are read natively.
             return;
         }
         for index in 0..self.series.len() {
@@ -45,6 +46,11 @@ impl SymbolActor {
                         let (source, rule) = (Source::Derived, Rule::Derived);
                         actor.series[index].settle(FinalCandle { candle, source, rule, observed_at });
                     }
+                    actor.advance(ctx);
+                }
+                // Saves wait for this: it is not tried again, the bar is read natively.
+                Err(error) if error.is_transient() => {
+                    actor.set_derived(index, grid.next_open(next), false);
                     actor.advance(ctx);
                 }
                 Err(error) => actor.end(Exit::Failed(error.to_string()), ctx),

@@ -35,6 +35,7 @@ use super::venue::Venue;
 use super::writer::WriterActor;
 use crate::exchange::{Channel, Instrument};
 use crate::market::Symbol;
+use crate::store::spool::{Backlog, Owner};
 use crate::store::{Store, SymbolRow};
 use crate::supervise::exit::{Exit, ExitGuard};
 use crate::supervise::family::Member;
@@ -57,6 +58,8 @@ pub struct SymbolSetup {
     pub instrument: Arc<Instrument>,
     /// Where the ledger is read.
     pub store: Arc<dyn Store>,
+    /// What the store lacks of what was handed over.
+    pub backlog: Backlog,
     /// Who writes.
     pub writer: Slot<WriterActor>,
     /// Where to report.
@@ -82,6 +85,9 @@ pub struct SymbolActor {
     is_saving: bool,
     /// Trades are on their way too.
     saves_trades: bool,
+    /// The last of its saves that wait in the spool.
+    spooled: Option<i64>,
+    owner: Arc<Owner>,
     pending_since: Option<Instant>,
     formed_at: Option<Instant>,
     timer: Option<SpawnHandle>,
@@ -96,7 +102,10 @@ impl SymbolActor {
     pub fn new(setup: SymbolSetup) -> SymbolActor {
         let spread = setup.row.symbol.as_str().bytes().fold(17u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
         let jitter = JITTER * i32::try_from(spread % 1000).unwrap_or(0) / 1000;
+        let (symbol, exchange, name) = (setup.row.id, setup.row.exchange.clone(), setup.row.symbol.clone());
         SymbolActor {
+            owner: Arc::new(Owner { symbol, exchange, name, series: Vec::new() }),
+            spooled: None,
             setup,
             series: Vec::new(),
             tape: None,
@@ -128,6 +137,8 @@ impl SymbolActor {
             let now = self.setup.venue.now();
             for series in &mut self.series {
                 series.observe(now, self.jitter);
+                let left_out = std::mem::take(&mut series.left_out);
+                self.setup.venue.tally.dropped("candles_while_the_store_is_away", left_out);
             }
             self.derive(now, ctx);
             self.call(Class::Urgent, now, ctx);
@@ -178,8 +189,8 @@ impl Actor for SymbolActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         let setup = &self.setup;
-        let opening =
-            opening::open(setup.store.clone(), setup.venue.clone(), setup.row.clone(), setup.instrument.clone());
+        let (store, backlog) = (setup.store.clone(), setup.backlog.clone());
+        let opening = opening::open(store, backlog, setup.venue.clone(), setup.row.clone(), setup.instrument.clone());
         // Frames that arrive meanwhile wait in the mailbox.
         ctx.wait(opening.into_actor(self).map(|result, actor, ctx| actor.loaded(result, ctx)));
     }

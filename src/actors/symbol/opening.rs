@@ -2,9 +2,11 @@
 //! tape of trades.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use chrono::TimeDelta;
+use tracing::debug;
 
 use super::SymbolActor;
 use super::series::{Feed, Series};
@@ -18,8 +20,12 @@ use crate::engine::tape::live::{Live, LiveRules};
 use crate::engine::tape::{Tape, TapeRules};
 use crate::exchange::{Capabilities, Channel, Instrument};
 use crate::market::{Anchors, SpanSet, Timeframe};
+use crate::store::spool::{Backlog, Owner};
 use crate::store::{CandleSource, Store, StoreError, SymbolRow};
 use crate::supervise::exit::Exit;
+
+/// First and longest wait while the store cannot be read.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// What a symbol works on.
 pub(super) struct Opened {
@@ -28,9 +34,12 @@ pub(super) struct Opened {
 }
 
 impl SymbolActor {
-    pub(super) fn loaded(&mut self, result: Result<Opened, StoreError>, ctx: &mut Context<Self>) {
+    pub(super) fn loaded(&mut self, result: Result<Option<Opened>, StoreError>, ctx: &mut Context<Self>) {
         match result {
-            Ok(Opened { series, tape }) => {
+            Ok(None) => self.end(Exit::Finished, ctx),
+            Ok(Some(Opened { series, tape })) => {
+                let own = series.iter().map(|series| (series.id, series.timeframe)).collect();
+                self.owner = Arc::new(Owner { series: own, ..(*self.owner).clone() });
                 self.series = series;
                 self.tape = tape;
                 self.is_loaded = true;
@@ -70,15 +79,39 @@ fn from_trades(row: &SymbolRow, capabilities: &Capabilities) -> FromTrades {
     }
 }
 
-/// Opens everything a symbol works on, as the store has it.
+/// Opens everything a symbol works on, as the store has it: once it has all that was handed over
+/// before, and can be read. `None` when the collector stops before that.
 pub(super) async fn open(
     store: Arc<dyn Store>,
+    backlog: Backlog,
     venue: Venue,
     row: SymbolRow,
     instrument: Arc<Instrument>,
+) -> Result<Option<Opened>, StoreError> {
+    let mut wait = RETRY.0;
+    while backlog.cleared().await {
+        match read(&*store, &venue, &row, &instrument).await {
+            Err(error) if error.is_transient() => {
+                debug!(%error, "the ledger cannot be read; waiting for the store");
+                if !backlog.slept(wait).await {
+                    break;
+                }
+                wait = (wait * 2).min(RETRY.1);
+            }
+            read => return read.map(Some),
+        }
+    }
+    Ok(None)
+}
+
+async fn read(
+    store: &dyn Store,
+    venue: &Venue,
+    row: &SymbolRow,
+    instrument: &Instrument,
 ) -> Result<Opened, StoreError> {
-    let series = open_series(&*store, &venue, &row, &instrument).await?;
-    let tape = open_tape(&*store, &venue, &row, &series).await?;
+    let series = open_series(store, venue, row, instrument).await?;
+    let tape = open_tape(store, venue, row, &series).await?;
     Ok(Opened { series, tape })
 }
 

@@ -42,7 +42,8 @@ impl SymbolActor {
     /// Begins a pass over the newest stretch for which trades are at hand and candles are missing.
     pub(super) fn start_pass(&mut self, now: DateTime<Utc>, ctx: &mut Context<Self>) {
         // Closes are read from the store: what is on its way there comes first.
-        let is_durable = !self.is_saving && !self.series.iter().any(Series::has_pending);
+        let is_saved = !self.is_saving && self.spooled.is_none();
+        let is_durable = is_saved && !self.series.iter().any(Series::has_pending);
         let is_ready = |side: &&mut TapeSide| is_durable && side.pass.is_none() && !side.is_reading;
         let Some(side) = self.tape.as_mut().filter(is_ready) else { return };
         let known = if side.keeps { Some(side.tape.known()) } else { None };
@@ -110,14 +111,22 @@ impl SymbolActor {
                 }
                 actor.advance(ctx);
             }
-            Err(error) => actor.end(Exit::Failed(error.to_string()), ctx),
+            Err(error) => actor.unread(error, ctx),
         }));
+    }
+
+    /// The store could not be read for a pass: it is asked again when something happens.
+    fn unread(&mut self, error: StoreError, ctx: &mut Context<Self>) {
+        match &mut self.tape {
+            Some(side) if error.is_transient() => side.is_reading = false,
+            _ => self.end(Exit::Failed(error.to_string()), ctx),
+        }
     }
 
     /// Reads the next stored trades of a pass.
     pub(super) fn read_stored(&mut self, ctx: &mut Context<Self>) {
         // What is known may still be on its way to the store.
-        let is_durable = !self.is_saving;
+        let is_durable = !self.is_saving && self.spooled.is_none();
         let is_ready = |side: &&mut TapeSide| is_durable && !side.is_reading && !side.has_pending();
         let Some(side) = self.tape.as_mut().filter(is_ready) else { return };
         let Some(active) = side.pass.as_ref().filter(|active| active.from_store) else { return };
@@ -139,7 +148,7 @@ impl SymbolActor {
                 actor.feed_pass(&page, reached);
                 actor.advance(ctx);
             }
-            Err(error) => actor.end(Exit::Failed(error.to_string()), ctx),
+            Err(error) => actor.unread(error, ctx),
         }));
     }
 

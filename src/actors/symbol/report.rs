@@ -37,7 +37,7 @@ impl SymbolActor {
         let shares: Vec<(f64, f64)> = self
             .series
             .iter()
-            .map(|series| series.book.shares())
+            .map(Series::shares)
             .chain(tape.map(|side| (side.tape.share(now, live_from), side.tape.share(now, live_from))))
             .collect();
         let count = shares.len().max(1) as f64;

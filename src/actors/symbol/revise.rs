@@ -4,6 +4,8 @@
 //! Saves of a symbol follow one another and no bar is derived while one is on its way, so what the
 //! store holds and what the save brings are together all there is.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use tracing::warn;
 
@@ -11,17 +13,38 @@ use crate::engine::derive;
 use crate::market::ledger::{Coverage, LedgerChange};
 use crate::market::{Candle, FinalCandle, Grid, Rule, Source, Span, SpanSet, resample};
 use crate::store::precedence::{Verdict, judge};
+use crate::store::spool::Backlog;
 use crate::store::{CandleQuery, CandleSource, SeriesChange, SeriesId, Store, StoreError};
 
 use super::series::{Feed, Series};
 
-/// Of the buckets that a page denies those whose bar nobody has printed.
+/// How long a page that denies bars waits before the store is asked again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Of the buckets that a page denies those whose bar nobody has printed. Waits for a store that cannot
+/// be read, or lacks what waits in the spool. `None` when the collector stops before.
 pub(super) async fn inferred(
     store: &dyn Store,
+    backlog: &Backlog,
     id: SeriesId,
     grid: Grid,
     denied: &SpanSet,
-) -> Result<SpanSet, StoreError> {
+) -> Result<Option<SpanSet>, StoreError> {
+    while !denied.is_empty() {
+        if backlog.is_empty() {
+            match look_up(store, id, grid, denied).await {
+                Err(error) if error.is_transient() => {}
+                inferred => return inferred.map(Some),
+            }
+        }
+        if !backlog.slept(RETRY).await {
+            return Ok(None);
+        }
+    }
+    Ok(Some(SpanSet::new()))
+}
+
+async fn look_up(store: &dyn Store, id: SeriesId, grid: Grid, denied: &SpanSet) -> Result<SpanSet, StoreError> {
     let mut inferred = SpanSet::new();
     for span in denied.spans() {
         let query = CandleQuery { span: *span, limit: None, newest_first: false };
@@ -82,8 +105,9 @@ impl Lineage {
     }
 
     /// Adds to a save the higher bars whose parts it changes. Each is read natively in time; where
-    /// the store cannot be asked that is all that happens to them.
-    pub async fn complete(mut self, store: &dyn Store, changes: &mut Vec<SeriesChange>) {
+    /// the store cannot be asked, or is not (`None`) because it lacks what waits in the spool, that
+    /// is all that happens to them.
+    pub async fn complete(mut self, store: Option<&dyn Store>, changes: &mut Vec<SeriesChange>) {
         for index in 0..self.series.len() {
             let revised = self.revised(index, store, changes).await.unwrap_or_else(|error| {
                 warn!(%error, "stored parts of higher bars cannot be read; those are read from the exchange again");
@@ -102,13 +126,14 @@ impl Lineage {
     async fn revised(
         &self,
         index: usize,
-        store: &dyn Store,
+        store: Option<&dyn Store>,
         changes: &[SeriesChange],
     ) -> Result<Vec<Candle>, StoreError> {
         let own = &self.series[index];
         if !self.is_part(index) {
             return Ok(vec![]);
         }
+        let Some(store) = store else { return Ok(own.rows(changes).map(|row| row.candle).collect()) };
         let opens = || own.rows(changes).map(|row| row.candle.open_time);
         let (Some(first), Some(last)) = (opens().min(), opens().max()) else { return Ok(vec![]) };
         let span = Span::new(first, own.grid.next_open(last));
@@ -133,10 +158,16 @@ impl Lineage {
     }
 
     /// The sum of a bar's parts as they are after the save.
-    async fn derived(&self, index: usize, parts: usize, open_time: DateTime<Utc>, store: &dyn Store) -> Option<Candle> {
+    async fn derived(
+        &self,
+        index: usize,
+        parts: usize,
+        open_time: DateTime<Utc>,
+        store: Option<&dyn Store>,
+    ) -> Option<Candle> {
         let (own, fine) = (&self.series[index], &self.series[parts]);
         let span = resample::parts_span(&fine.grid, &own.grid, open_time);
-        let stored = store.candles(fine.id, CandleQuery { span, limit: None, newest_first: false }).await.ok()?;
+        let stored = store?.candles(fine.id, CandleQuery { span, limit: None, newest_first: false }).await.ok()?;
         let is_changed = |open| fine.changed.iter().any(|part| part.open_time == open);
         let kept = stored.iter().map(|row| row.candle).filter(|row| !is_changed(row.open_time));
         let mut rows: Vec<Candle> = kept.chain(fine.changed.iter().copied()).collect();

@@ -12,9 +12,9 @@ use super::SymbolActor;
 use super::calls::Slots;
 use super::revise::Lineage;
 use super::series::Series;
-use crate::actors::messages::{SaveError, SaveSymbol, SymbolNews};
+use crate::actors::messages::{SaveError, SaveSymbol, Saved, SymbolNews};
 use crate::market::Source;
-use crate::store::{SeriesChange, SeriesOutcome};
+use crate::store::SeriesChange;
 use crate::supervise::exit::Exit;
 
 /// Longest wall-clock time a ledger statement without candles waits for company.
@@ -51,26 +51,26 @@ impl SymbolActor {
         // Candles and the trades they are made of are one transaction.
         let trades = self.take_trades();
         self.saves_trades = trades.as_ref().is_some_and(|change| !change.trades.is_empty());
+        let (owner, backlog) = (self.owner.clone(), self.setup.backlog.clone());
         let saving = async move {
             if let Some(lineage) = lineage {
-                lineage.complete(&*store, &mut changes).await;
+                lineage.complete(backlog.is_empty().then_some(&*store), &mut changes).await;
             }
             let series = Arc::new(changes);
-            let result = writer.send(SaveSymbol { series: series.clone(), trades }).await;
+            let result = writer.send(SaveSymbol { owner, series: series.clone(), trades }).await;
             (series, result)
         };
         ctx.spawn(saving.into_actor(self).map(|(series, result), actor, ctx| actor.saved(&series, result, ctx)));
     }
 
-    fn saved(
-        &mut self,
-        changes: &[SeriesChange],
-        result: Option<Result<Vec<SeriesOutcome>, SaveError>>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn saved(&mut self, changes: &[SeriesChange], result: Option<Result<Saved, SaveError>>, ctx: &mut Context<Self>) {
         self.is_saving = false;
-        let outcomes = match result {
-            Some(Ok(outcomes)) => outcomes,
+        let (outcomes, is_spooled) = match result {
+            Some(Ok(Saved::Stored(outcomes))) => (outcomes, false),
+            Some(Ok(Saved::Spooled { ticket })) => {
+                self.await_replay(ticket, ctx);
+                (Vec::new(), true)
+            }
             Some(Err(error)) => return self.end(Exit::Failed(error.to_string()), ctx),
             None => return self.end(Exit::Finished, ctx),
         };
@@ -80,10 +80,13 @@ impl SymbolActor {
             }
         }
         let (mut is_deaf, mut is_useful) = (false, std::mem::take(&mut self.saves_trades));
-        for (change, outcome) in changes.iter().zip(&outcomes) {
+        for change in changes {
             if let Some(series) = self.series.iter_mut().find(|series| series.id == change.series) {
-                series.saved(change);
+                series.saved(change, is_spooled);
             }
+            is_useful |= is_spooled && !change.candles.is_empty();
+        }
+        for outcome in &outcomes {
             is_useful |= outcome.inserted > 0;
             for revision in &outcome.revisions {
                 self.revisions += 1;
@@ -98,5 +101,32 @@ impl SymbolActor {
             self.notify(SymbolNews::Useful);
         }
         self.advance(ctx);
+    }
+
+    /// What was spooled need not be fetched again, but it is not covered, and the store lacks it: until
+    /// it was replayed nothing is decided by what is read there.
+    fn await_replay(&mut self, ticket: i64, ctx: &mut Context<Self>) {
+        let is_waiting = self.spooled.replace(ticket).is_some();
+        if !is_waiting {
+            self.wait_for_replay(ticket, ctx);
+        }
+    }
+
+    fn wait_for_replay(&mut self, ticket: i64, ctx: &mut Context<Self>) {
+        let backlog = self.setup.backlog.clone();
+        let waiting = async move { backlog.replayed(ticket).await };
+        ctx.spawn(waiting.into_actor(self).map(move |is_replayed, actor, ctx| match actor.spooled {
+            // The collector stops; what waits is replayed by the next one.
+            _ if !is_replayed => {}
+            Some(newer) if newer > ticket => actor.wait_for_replay(newer, ctx),
+            _ => {
+                actor.spooled = None;
+                actor.series.iter_mut().for_each(Series::replayed);
+                if actor.setup.backlog.take_refused(actor.setup.row.id) {
+                    return actor.end(Exit::Failed("the store refused what had waited in the spool".to_owned()), ctx);
+                }
+                actor.advance(ctx);
+            }
+        }));
     }
 }

@@ -16,6 +16,9 @@ const BUILD_GRACE: TimeDelta = TimeDelta::seconds(5);
 /// How long after its close a derived bar may wait for its parts before it is read natively.
 const DERIVE_PATIENCE: TimeDelta = TimeDelta::seconds(45);
 
+/// While so many candles of a series wait for the store, no more are taken from a stream.
+const MOST_WAITING: usize = 10_000;
+
 /// Where live bars come from.
 pub(super) enum Feed {
     /// The venue's own bars: by stream while one is attached, by polling otherwise.
@@ -51,9 +54,13 @@ pub(super) struct Series {
     pub newest: Option<(DateTime<Utc>, DateTime<Utc>)>,
     /// Opening of the newest bar of this life in which something traded.
     pub traded: Option<DateTime<Utc>>,
+    /// Bars that were not taken since this was last asked, because too many wait.
+    pub left_out: u64,
     pending: SeriesChange,
     /// Complete stretches on their way to the store.
     unsaved: SpanSet,
+    /// Complete stretches that wait in the spool.
+    spooled: SpanSet,
 }
 
 impl Series {
@@ -63,7 +70,18 @@ impl Series {
             (open, book.grid().close_of(open))
         });
         let pending = SeriesChange::new(id);
-        Series { id, timeframe, book, feed, newest, traded: None, pending, unsaved: SpanSet::new() }
+        Series {
+            id,
+            timeframe,
+            book,
+            feed,
+            newest,
+            traded: None,
+            left_out: 0,
+            pending,
+            unsaved: SpanSet::new(),
+            spooled: SpanSet::new(),
+        }
     }
 
     pub fn grid(&self) -> Grid {
@@ -154,7 +172,16 @@ impl Series {
         // Bars on their way to the store are not in the book yet: holes are not to be filled now.
         let edge = self.book.extent().to;
         self.book.stored(std::slice::from_ref(&change), Span::new(edge, edge));
-        self.pending.ledger.push(change);
+        // However long the store is away, a stretch that grows stays one statement.
+        if let (Some(LedgerChange::Set(last, said)), LedgerChange::Set(span, coverage)) =
+            (self.pending.ledger.last_mut(), &change)
+            && last.to == span.from
+            && said == coverage
+        {
+            last.to = span.to;
+        } else {
+            self.pending.ledger.push(change);
+        }
     }
 
     /// True when the bucket has its final row, stored or on its way.
@@ -177,8 +204,19 @@ impl Series {
         }
     }
 
+    /// True when so much waits for the store that nothing more is taken: what comes now is not
+    /// covered, and is fetched afterwards.
+    fn is_full(&mut self, coming: usize) -> bool {
+        let is_full = self.pending.candles.len() >= MOST_WAITING;
+        self.left_out += if is_full { coming as u64 } else { 0 };
+        is_full
+    }
+
     /// Queues a bar that was settled without REST: covered, but not verified.
     pub fn settle(&mut self, settled: FinalCandle) {
+        if self.is_full(1) {
+            return;
+        }
         let open = settled.candle.open_time;
         self.cover(Span::new(open, self.grid().next_open(open)), false);
         self.push(settled);
@@ -198,6 +236,9 @@ impl Series {
     /// Queues what a stream's trades decided. Where candles are built from trades alone there is
     /// nothing to verify them with.
     pub fn build(&mut self, built: Built, observed_at: DateTime<Utc>) {
+        if self.is_full(built.candles.len()) {
+            return;
+        }
         let verified = self.book.is_from_trades();
         let decided: SpanSet = built.complete.into_iter().collect();
         // Somebody else may have been faster.
@@ -322,14 +363,35 @@ impl Series {
         change
     }
 
-    /// A save has become durable.
-    pub fn saved(&mut self, change: &SeriesChange) {
+    /// A save has become durable, in the store or in the spool.
+    pub fn saved(&mut self, change: &SeriesChange, is_spooled: bool) {
         let extent = change.extent.map_or_else(|| self.book.extent(), |(extent, _)| extent);
+        let known = self.book.complete();
         self.book.stored(&change.ledger, extent);
         for statement in &change.ledger {
             if let LedgerChange::Set(span, Coverage::Complete { .. }) = statement {
                 self.unsaved.remove(*span);
+                if is_spooled {
+                    let news = SpanSet::from_iter([*span]).subtract(&known);
+                    news.spans().iter().for_each(|span| self.spooled.insert(*span));
+                }
             }
         }
+    }
+
+    /// The store has what waited in the spool.
+    pub fn replayed(&mut self) {
+        self.spooled = SpanSet::new();
+    }
+
+    /// Complete share of everything wanted and looked at, and the share that needs no more work, both
+    /// 0 to 1. What waits in the spool is neither.
+    pub fn shares(&self) -> (f64, f64) {
+        let (complete, settled) = self.book.shares();
+        let extent = self.book.extent();
+        let total = (extent.to - extent.from).num_seconds() as f64;
+        let waiting =
+            if total > 0.0 { self.spooled.within(extent).duration().num_seconds() as f64 / total } else { 0.0 };
+        ((complete - waiting).max(0.0), (settled - waiting).max(0.0))
     }
 }

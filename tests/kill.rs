@@ -11,11 +11,11 @@ mod check;
 mod postgres;
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/simulated.rs"]
+mod simulated;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{Read, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,6 +30,7 @@ use rand::{RngExt, SeedableRng};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
+use simulated::Simulated;
 
 use check::Checked;
 
@@ -38,64 +39,6 @@ const SPEED: u64 = 60;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
-}
-
-/// A simulator in a process of its own.
-struct Simulated {
-    /// Held for its life.
-    _running: Running,
-    url: String,
-}
-
-impl Simulated {
-    fn start(arguments: &[&str]) -> Simulated {
-        let speed = SPEED.to_string();
-        let (running, line) = program::simulator(&[&["--speed", &speed, "--history-days", "2"], arguments].concat());
-        let Some(url) = line.split_whitespace().next() else {
-            panic!("no simulator: {}", running.words.lock().unwrap());
-        };
-        Simulated { url: url.to_owned(), _running: running }
-    }
-
-    /// The body of an answer to a `GET`.
-    fn get(&self, path: &str) -> Vec<u8> {
-        let address = self.url.strip_prefix("http://").unwrap();
-        let mut socket = TcpStream::connect(address).unwrap();
-        write!(socket, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = Vec::new();
-        socket.read_to_end(&mut answer).unwrap();
-        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{path}: {}", String::from_utf8_lossy(&answer));
-        let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
-        answer.split_off(head + 4)
-    }
-
-    fn json(&self, path: &str) -> Value {
-        serde_json::from_slice(&self.get(path)).unwrap()
-    }
-
-    fn now(&self) -> DateTime<Utc> {
-        self.json("/clock")["now"].as_str().unwrap().parse().unwrap()
-    }
-
-    /// Whether the exchange has candles in a stretch, as far as it lies before `until`.
-    fn has(&self, stretch: &Stretch, until: DateTime<Utc>) -> bool {
-        let (from, to) = (stretch.from.timestamp_millis(), stretch.to.min(until).timestamp_millis());
-        let Stretch { exchange, timeframe, .. } = stretch;
-        let symbol = stretch.symbol.replace('/', "%2F");
-        let path =
-            format!("/truth/candles?exchange={exchange}&symbol={symbol}&timeframe={timeframe}&from={from}&to={to}");
-        from < to && self.json(&path) != Value::Array(vec![])
-    }
-
-    /// Every simulated market, by exchange.
-    fn markets(&self) -> Vec<(String, String)> {
-        let index = self.json("/");
-        let listing = |(exchange, row): (&String, &Value)| {
-            let symbols = row["symbols"].as_array().unwrap().clone();
-            symbols.into_iter().map(|name| (exchange.clone(), name.as_str().unwrap().to_owned())).collect::<Vec<_>>()
-        };
-        index["exchanges"].as_object().unwrap().iter().flat_map(listing).collect()
-    }
 }
 
 /// What goes wrong in each stretch of `MINUTES`: minute of its begin, how long, what.
@@ -151,6 +94,15 @@ struct Stretch {
     to: DateTime<Utc>,
 }
 
+/// Whether the exchange has candles in a stretch, as far as it lies before `until`.
+fn has(simulated: &Simulated, stretch: &Stretch, until: DateTime<Utc>) -> bool {
+    let (from, to) = (stretch.from.timestamp_millis(), stretch.to.min(until).timestamp_millis());
+    let Stretch { exchange, timeframe, .. } = stretch;
+    let symbol = stretch.symbol.replace('/', "%2F");
+    let path = format!("/truth/candles?exchange={exchange}&symbol={symbol}&timeframe={timeframe}&from={from}&to={to}");
+    from < to && simulated.json(&path) != Value::Array(vec![])
+}
+
 /// What is missing or was not looked at yet.
 fn lacking(database: &str) -> Vec<Stretch> {
     let printed = finished(&["gaps", "--format", "json", "--database", database]);
@@ -195,7 +147,7 @@ async fn heal(simulated: &Simulated, database: &str, store: &dyn Store, until: D
     loop {
         let mut open = lacking(database);
         open.extend(unverified(store).await);
-        open.retain(|stretch| simulated.has(stretch, until));
+        open.retain(|stretch| has(simulated, stretch, until));
         if open.is_empty() && simulated.now() > until {
             return;
         }
@@ -237,10 +189,10 @@ async fn ordeal(database: &str, kills: u64, mut trouble: impl FnMut()) -> usize 
     let faults = write("faults.toml", &script(&mut dice, kills));
     // Waits for the network are not scaled, and a minute of them is an hour of the exchanges.
     let patience = "connect_timeout = \"2s\"\nread_timeout = \"2s\"\ntotal_timeout = \"4s\"\n";
-    let config = write("candlewick.toml", &format!("[transport]\n{patience}"));
+    let config = write("candlewick.toml", &format!("[transport]\n{patience}[spool]\nfolder = {:?}\n", folder.path()));
     let exchanges = ["--exchanges", "kraken,binance,yahoo", "--symbols", "20"];
     let chance = ["--seed", &seed.to_string(), "--faults", &faults];
-    let simulated = Simulated::start(&[exchanges, chance].concat());
+    let simulated = Simulated::start(SPEED, &[exchanges, chance].concat());
     let start = simulated.now();
 
     let markets = simulated.markets();
@@ -341,7 +293,7 @@ async fn minutes_of_a_replayed_recording_are_stored_as_its_trades_add_up_to_the_
     let folder = tempfile::tempdir().unwrap();
     let database = url(folder.path());
     let trades = write(folder.path(), "trades.csv", &csv);
-    let simulated = Simulated::start(&["--replay", &trades, "--symbols", "3"]);
+    let simulated = Simulated::start(SPEED, &["--replay", &trades, "--symbols", "3"]);
     let exchanges = ["binance", "kraken"];
     for exchange in exchanges {
         let wish =

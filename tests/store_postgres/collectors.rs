@@ -11,7 +11,10 @@ fn a_daemon_that_was_fenced_out_ends_and_says_who_has_taken_over() {
     let simulator = line.split_whitespace().next().unwrap();
     let wished = finished(&["symbols", "add", "kraken", "BTC/USD", "-t", "1m", "--database", &url]);
     assert_eq!(wished.status.code(), Some(0), "{}", text(&wished.stderr));
-    let run = ["run", "--database", &url, "--simulator", simulator];
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("candlewick.toml");
+    std::fs::write(&config, format!("[spool]\nfolder = {:?}\n", folder.path())).unwrap();
+    let run = ["run", "--config", config.to_str().unwrap(), "--database", &url, "--simulator", simulator];
     let mut daemon = Running::start(&run);
     wait_for("candles", || (server.try_sql(name(&url), "SELECT count(*) FROM candles").ok()? != "0").then_some(()));
 

@@ -1,6 +1,7 @@
 //! A store that misbehaves by script, remembers what was asked of it, and answers at once.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -35,16 +36,28 @@ pub struct FaultyStore {
     clock: Clock,
     script: Mutex<Option<Script>>,
     statuses: Mutex<Vec<(DateTime<Utc>, Vec<StatusRow>)>>,
+    is_server: AtomicBool,
 }
 
 impl FaultyStore {
     pub fn new(inner: Arc<dyn Store>, clock: Clock) -> FaultyStore {
-        FaultyStore { inner, clock, script: Mutex::default(), statuses: Mutex::default() }
+        FaultyStore {
+            inner,
+            clock,
+            script: Mutex::default(),
+            statuses: Mutex::default(),
+            is_server: AtomicBool::default(),
+        }
     }
 
     /// From now on every call is decided by `script`.
     pub fn script(&self, script: impl Fn(&StoreCall<'_>) -> Deed + Send + Sync + 'static) {
         *self.script.lock().unwrap() = Some(Arc::new(script));
+    }
+
+    /// From now on it counts as a server, which may be away.
+    pub fn pretend_server(&self) {
+        self.is_server.store(true, Ordering::Relaxed);
     }
 
     /// No more misbehaviour.
@@ -64,6 +77,7 @@ impl FaultyStore {
             Deed::Panic => panic!("the store was told to panic"),
             Deed::Hang => std::future::pending().await,
             Deed::Fail => Err(StoreError::Full("told to fail".to_owned())),
+            Deed::Refuse => Err(StoreError::Refused("told to refuse".to_owned())),
         }
     }
 }
@@ -78,6 +92,10 @@ impl fmt::Debug for FaultyStore {
 impl Store for FaultyStore {
     fn url(&self) -> &str {
         self.inner.url()
+    }
+
+    fn is_server(&self) -> bool {
+        self.is_server.load(Ordering::Relaxed)
     }
 
     async fn lock_collector(&self, holder: &str) -> Result<Box<dyn CollectorLock>, StoreError> {

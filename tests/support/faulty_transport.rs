@@ -87,7 +87,9 @@ impl FaultyTransport {
             Deed::Proceed => Ok(()),
             Deed::Panic => panic!("the transport was told to panic"),
             Deed::Hang => std::future::pending().await,
-            Deed::Fail => Err(TransportError::Connect { host: "sim".to_owned(), message: "told to refuse".to_owned() }),
+            Deed::Fail | Deed::Refuse => {
+                Err(TransportError::Connect { host: "sim".to_owned(), message: "told to refuse".to_owned() })
+            }
         }
     }
 }

@@ -22,4 +22,6 @@ pub enum Deed {
     Panic,
     Hang,
     Fail,
+    /// For good.
+    Refuse,
 }

@@ -13,6 +13,7 @@ mod polling;
 mod reports;
 mod settings;
 mod silence;
+mod spool;
 mod supervision;
 mod tickers;
 mod trades;

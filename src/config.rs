@@ -144,7 +144,7 @@ impl Default for Config {
                 writer: RestartPolicy::WRITER,
             },
             reprobe: ReprobePolicy::default(),
-            writer: WriterConfig { batch_rows: 2000, batch_age: Duration::from_millis(250), queue_messages: 256 },
+            writer: WriterConfig { batch_rows: 2000, batch_age: Duration::from_millis(20), queue_messages: 256 },
             spool: SpoolConfig {
                 folder: PathBuf::from("."),
                 max_bytes: 1_073_741_824,

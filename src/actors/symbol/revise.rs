@@ -216,7 +216,10 @@ impl Relative {
         for change in changes.iter().filter(|change| change.series == series.id).flat_map(|change| &change.ledger) {
             match change {
                 LedgerChange::Set(span, Coverage::Complete { .. }) => after.insert(*span),
-                LedgerChange::Withdraw(span, _) => withdrawn.insert(*span),
+                LedgerChange::Withdraw(span, _) => {
+                    after.remove(*span);
+                    withdrawn.insert(*span);
+                }
                 _ => {}
             }
         }
@@ -229,3 +232,6 @@ impl Relative {
         own.flat_map(|change| &change.candles).filter(|row| self.before.contains(row.candle.open_time))
     }
 }
+
+#[cfg(test)]
+mod tests;

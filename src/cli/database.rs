@@ -2,7 +2,8 @@
 //!
 //! The database is the first of: `--database`, `CANDLEWICK_DATABASE`, `database` in the
 //! configuration file, `sqlite://candlewick.db` in the working directory. The configuration file is
-//! the first of: `--config`, `candlewick.toml`, `config/candlewick.toml`; without one the defaults hold.
+//! the first of: `--config`, `CANDLEWICK_CONFIG`, `candlewick.toml`, `config/candlewick.toml`; without
+//! one the defaults hold.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,9 @@ const REDIS_VARIABLE: &str = "CANDLEWICK_REDIS";
 /// The token of the HTTP interface.
 const TOKEN_VARIABLE: &str = "CANDLEWICK_WEB_TOKEN";
 
+/// Names the configuration file where the option does not.
+const CONFIG_VARIABLE: &str = "CANDLEWICK_CONFIG";
+
 /// Where a configuration is looked for when none is named.
 const USUAL_FILES: [&str; 2] = ["candlewick.toml", "config/candlewick.toml"];
 
@@ -39,7 +43,8 @@ pub struct DatabaseArgs {
     /// CANDLEWICK_REDIS] [default: that of the configuration, else none].
     #[arg(long, global = true, value_name = "URL")]
     redis: Option<String>,
-    /// Configuration file [default: candlewick.toml or config/candlewick.toml, where there is one].
+    /// Configuration file [env: CANDLEWICK_CONFIG] [default: candlewick.toml or
+    /// config/candlewick.toml, where there is one].
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -58,7 +63,13 @@ impl DatabaseArgs {
     /// The configuration file: the one named, else the usual one that exists.
     pub fn config_file(&self) -> Option<PathBuf> {
         let usual = || USUAL_FILES.iter().map(PathBuf::from).find(|path| path.is_file());
-        self.config.clone().or_else(usual)
+        self.named_config().or_else(usual)
+    }
+
+    /// The configuration file of the option or the environment.
+    fn named_config(&self) -> Option<PathBuf> {
+        let variable = || std::env::var_os(CONFIG_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
+        self.config.clone().or_else(variable)
     }
 
     /// The configuration, with what options and environment say in its place.
@@ -85,7 +96,7 @@ impl DatabaseArgs {
     /// Usage: every fault of the configuration.
     pub fn url(&self) -> Result<String, Failure> {
         match choose(self.database.clone(), std::env::var(VARIABLE).ok()) {
-            Some(url) if self.config.is_none() => Ok(url),
+            Some(url) if self.named_config().is_none() => Ok(url),
             _ => Ok(self.load_config()?.database),
         }
     }

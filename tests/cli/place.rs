@@ -73,7 +73,10 @@ impl Place {
 
     fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_candlewick"));
-        command.args(line.split_whitespace()).current_dir(self.0.path()).env_remove("CANDLEWICK_DATABASE");
+        for variable in ["CANDLEWICK_CONFIG", "CANDLEWICK_DATABASE", "CANDLEWICK_REDIS", "CANDLEWICK_WEB_TOKEN"] {
+            command.env_remove(variable);
+        }
+        command.args(line.split_whitespace()).current_dir(self.0.path());
         command
     }
 

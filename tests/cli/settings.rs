@@ -282,11 +282,16 @@ fn the_option_goes_before_the_variable_before_the_file_before_the_default() {
     place.run("migrate").ok();
     place.put("mine.toml", "database = \"sqlite://from-named-file.db\"");
     place.run("migrate --config mine.toml").ok();
+    place.put("theirs.toml", "database = \"sqlite://from-file-of-variable.db\"");
+    place.run_with("migrate", &[("CANDLEWICK_CONFIG", "theirs.toml")]).ok();
+    place.run_with("migrate --config mine.toml", &[("CANDLEWICK_CONFIG", "absent.toml")]).ok();
+    place.run_with("migrate", &[("CANDLEWICK_CONFIG", "")]).ok();
     place.run_with("migrate --config mine.toml", &[("CANDLEWICK_DATABASE", "sqlite://from-variable.db")]).ok();
     place.run_with("migrate --database from-option.db", &[("CANDLEWICK_DATABASE", "sqlite://not-this.db")]).ok();
     place.run("--database sqlite://from-option-in-front.db symbols add kraken BTC/USD").ok();
     let expected = [
         "candlewick.db",
+        "from-file-of-variable.db",
         "from-named-file.db",
         "from-option-in-front.db",
         "from-option.db",
@@ -318,4 +323,7 @@ fn a_configuration_is_checked_with_all_its_faults() {
     let absent = place.run("config check --config absent.toml");
     assert_eq!(absent.code, 2);
     assert!(absent.stderr.contains("absent.toml: cannot be read: "), "{}", absent.stderr);
+    // A file that is named must be there, whoever names it, also where the database is named besides.
+    let both = [("CANDLEWICK_CONFIG", "absent.toml"), ("CANDLEWICK_DATABASE", "sqlite://candles.db")];
+    assert_eq!(place.run_with("symbols list", &both), Ran { stdout: String::new(), ..absent });
 }

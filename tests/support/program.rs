@@ -14,7 +14,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A run of the program that does not depend on the environment.
 pub fn candlewick(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_candlewick"));
-    for variable in ["CANDLEWICK_DATABASE", "CANDLEWICK_REDIS", "CANDLEWICK_WEB_TOKEN"] {
+    for variable in ["CANDLEWICK_CONFIG", "CANDLEWICK_DATABASE", "CANDLEWICK_REDIS", "CANDLEWICK_WEB_TOKEN"] {
         command.env_remove(variable);
     }
     command.args(arguments).stdin(Stdio::null());

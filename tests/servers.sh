@@ -1,12 +1,14 @@
 #!/bin/sh
-# The servers that tests start for themselves: says which are missing, and installs them where it may.
+# The servers that tests start for themselves, and the programs of an operator: says which are missing, and installs them where it may.
 set -eu
 
 missing=
 # Debian keeps the programs of PostgreSQL in a folder for each version.
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 ||
     missing="$missing postgresql"
-command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+for program in redis-server sqlite3 curl; do
+    command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
+done
 
 [ -n "$missing" ] || exit 0
 

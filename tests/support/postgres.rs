@@ -27,8 +27,8 @@ pub const ESCAPED_PASSWORD: &str = "s3cret%2F%40%3A%25";
 const NOBODY: u32 = 65534;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The newest installed version's programs.
-fn programs() -> &'static Path {
+/// The folder of the newest installed version's programs.
+pub fn programs() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(|| {
         let version = |folder: &PathBuf| folder.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());

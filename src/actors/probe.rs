@@ -86,7 +86,7 @@ async fn read_instruments(venue: &Venue, symbols: &[Symbol]) -> Result<Found, Pr
             venue.clock.sleep(pause).await;
         }
         let sent_at = venue.clock.now();
-        venue.tally.rest_call();
+        venue.counts.rest_call();
         let reply = venue.transport.http(&request).await?;
         venue.observe_reply(&reply, sent_at);
         let asked = if per_symbol { unasked.next() } else { None };

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::clock::Clock;
 use crate::engine::venue_time::VenueTime;
 use crate::exchange::{Capabilities, Dialect, HttpReply};
-use crate::status::Tally;
+use crate::status::{Tally, VenueTally};
 use crate::transport::Transport;
 
 /// The shortest wall-clock wait for I/O, however fast a scaled clock runs.
@@ -25,13 +25,16 @@ pub struct Venue {
     pub clock: Clock,
     /// Running totals of the collector.
     pub tally: Tally,
+    /// Those of this venue.
+    pub counts: VenueTally,
     time: Arc<Mutex<VenueTime>>,
 }
 
 impl Venue {
     /// A venue whose clock is not known yet.
     pub fn new(dialect: Arc<dyn Dialect>, transport: Arc<dyn Transport>, clock: Clock, tally: Tally) -> Venue {
-        Venue { dialect, transport, clock, tally, time: Arc::default() }
+        let counts = tally.venue(dialect.capabilities().id);
+        Venue { dialect, transport, clock, tally, counts, time: Arc::default() }
     }
 
     /// What it can do.

@@ -184,6 +184,13 @@ impl Budget {
         self.meters.get(limit).map_or(0, |meter| meter.used)
     }
 
+    /// The share of each declared limit that is used at `now`, with its name.
+    pub fn shares_used(&mut self, now: DateTime<Utc>) -> Vec<(&'static str, f64)> {
+        self.advance(now);
+        let share = |meter: &Meter| (meter.limit.name, meter.used as f64 / f64::from(meter.limit.capacity.max(1)));
+        self.meters.iter().map(share).collect()
+    }
+
     /// The declared limits.
     pub fn limits(&self) -> impl ExactSizeIterator<Item = &RateLimit> {
         self.meters.iter().map(|meter| &meter.limit)

@@ -4,6 +4,7 @@
 pub mod board;
 pub mod sink;
 pub mod tally;
+pub mod venue_tally;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::market::Timeframe;
 
 pub use board::Board;
 pub use tally::{Tally, Totals};
+pub use venue_tally::{VenueTally, VenueTotals};
 
 /// The component name of the collector itself.
 pub const DAEMON: &str = "ohlcv_daemon";
@@ -141,6 +143,8 @@ pub struct ComponentStatus {
     pub coverage_percent: Option<f64>,
     /// Share that needs no more work (complete or unavailable), 0 to 100.
     pub settled_percent: Option<f64>,
+    /// Stretches that are missing although they closed a while ago, without history still to be read.
+    pub open_gaps: Option<u64>,
 }
 
 impl ComponentStatus {
@@ -160,6 +164,7 @@ impl ComponentStatus {
             restarts: 0,
             coverage_percent: None,
             settled_percent: None,
+            open_gaps: None,
         }
     }
 

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
+use super::venue_tally::{VenueTally, VenueTotals};
+
 /// Shared counters; clones count together. Totals survive the restarts of the actors that count.
 #[derive(Debug, Clone, Default)]
 pub struct Tally(Arc<Counters>);
@@ -14,9 +16,7 @@ pub struct Tally(Arc<Counters>);
 struct Counters {
     candles_stored: AtomicU64,
     revisions: AtomicU64,
-    rest_calls: AtomicU64,
-    frames: AtomicU64,
-    connections: AtomicU64,
+    venues: Mutex<BTreeMap<&'static str, VenueTally>>,
     write_failures: AtomicU64,
     spool_rows: AtomicU64,
     spool_bytes: AtomicU64,
@@ -25,7 +25,7 @@ struct Counters {
 }
 
 /// A reading of the counters.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Totals {
     /// Final candles written for the first time.
     pub candles_stored: u64,
@@ -47,6 +47,8 @@ pub struct Totals {
     pub spool_limit_bytes: u64,
     /// What was left out, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
+    /// What was counted of each exchange, by its id.
+    pub exchanges: BTreeMap<&'static str, VenueTotals>,
 }
 
 impl Tally {
@@ -56,19 +58,9 @@ impl Tally {
         self.0.revisions.fetch_add(revisions, Ordering::Relaxed);
     }
 
-    /// Counts an HTTP call.
-    pub fn rest_call(&self) {
-        self.0.rest_calls.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a stream frame.
-    pub fn frame(&self) {
-        self.0.frames.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a stream connection.
-    pub fn connection(&self) {
-        self.0.connections.fetch_add(1, Ordering::Relaxed);
+    /// The counters of an exchange, by its id.
+    pub fn venue(&self, exchange: &'static str) -> VenueTally {
+        self.0.venues.lock().unwrap_or_else(PoisonError::into_inner).entry(exchange).or_default().clone()
     }
 
     /// Counts a write that failed.
@@ -93,17 +85,21 @@ impl Tally {
     /// Reads all counters.
     pub fn totals(&self) -> Totals {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let venues = self.0.venues.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let exchanges: BTreeMap<_, _> = venues.iter().map(|(id, venue)| (*id, venue.totals())).collect();
+        let sum = |count: fn(&VenueTotals) -> u64| exchanges.values().map(count).sum();
         Totals {
             candles_stored: read(&self.0.candles_stored),
             revisions: read(&self.0.revisions),
-            rest_calls: read(&self.0.rest_calls),
-            frames: read(&self.0.frames),
-            connections: read(&self.0.connections),
+            rest_calls: sum(|venue| venue.rest_calls),
+            frames: sum(|venue| venue.frames),
+            connections: sum(|venue| venue.connections),
             write_failures: read(&self.0.write_failures),
             spool_rows: read(&self.0.spool_rows),
             spool_bytes: read(&self.0.spool_bytes),
             spool_limit_bytes: read(&self.0.spool_limit_bytes),
             dropped: self.0.dropped.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            exchanges,
         }
     }
 }

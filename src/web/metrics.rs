@@ -1,6 +1,7 @@
 //! What Prometheus reads, in its text format. Labels come from closed sets: exchanges and symbols
 //! that are wanted, modes, healths, reasons.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use actix_web::http::header::CONTENT_TYPE;
@@ -8,14 +9,15 @@ use actix_web::{HttpResponse, web};
 
 use super::Face;
 use crate::status::sink::StatusRecord;
-use crate::status::{ComponentStatus, DAEMON, Health, Mode, Totals};
+use crate::status::venue_tally::FINAL_WITHIN_SECONDS;
+use crate::status::{ComponentStatus, DAEMON, Health, Mode, Totals, VenueTotals};
 
 /// One metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
     /// Its name, with its unit.
     pub name: &'static str,
-    /// `counter` or `gauge`.
+    /// `counter`, `gauge` or `histogram`.
     pub kind: &'static str,
     /// Names of its labels.
     pub labels: &'static [&'static str],
@@ -23,6 +25,7 @@ pub struct Metric {
     pub help: &'static str,
 }
 
+const EXCHANGE: &[&str] = &["exchange"];
 const SYMBOL: &[&str] = &["exchange", "symbol"];
 
 const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
@@ -52,6 +55,11 @@ const COVERAGE: Metric =
     gauge("candlewick_symbol_coverage_ratio", SYMBOL, "Complete share of everything wanted, 0 to 1.");
 const SETTLED: Metric =
     gauge("candlewick_symbol_settled_ratio", SYMBOL, "Share that is complete or proven unavailable, 0 to 1.");
+const OPEN_GAPS: Metric = gauge(
+    "candlewick_symbol_open_gaps",
+    SYMBOL,
+    "Stretches that are missing two minutes after their close or later; history still to be read is left out.",
+);
 const SYMBOL_RESTARTS: Metric =
     counter("candlewick_symbol_restarts_total", SYMBOL, "How often the symbol was started again after a failure.");
 const MODE: Metric = gauge(
@@ -68,16 +76,29 @@ const EXCHANGE_HEALTH: Metric =
     gauge("candlewick_exchange_health", &["exchange", "health"], "1 for the health of the exchange, 0 for the others.");
 const EXCHANGE_RESTARTS: Metric = counter(
     "candlewick_exchange_restarts_total",
-    &["exchange"],
+    EXCHANGE,
     "How often the exchange was started again after a failure.",
 );
 const WRITER_HEALTH: Metric =
     gauge("candlewick_writer_health", &["health"], "1 for the health of the writer, 0 for the others.");
 const STORED: Metric = counter("candlewick_candles_stored_total", &[], "Final candles written for the first time.");
 const REVISIONS: Metric = counter("candlewick_revisions_total", &[], "Final values that changed.");
-const REST_CALLS: Metric = counter("candlewick_rest_calls_total", &[], "HTTP calls made to exchanges.");
-const FRAMES: Metric = counter("candlewick_frames_total", &[], "Stream frames received.");
-const CONNECTIONS: Metric = counter("candlewick_connections_total", &[], "Stream connections opened.");
+const REST_CALLS: Metric = counter("candlewick_rest_calls_total", EXCHANGE, "HTTP calls made.");
+const FRAMES: Metric = counter("candlewick_frames_total", EXCHANGE, "Stream frames received.");
+const CONNECTIONS: Metric = counter("candlewick_connections_total", EXCHANGE, "Stream connections opened.");
+const GAPS_HEALED: Metric =
+    counter("candlewick_gaps_healed_total", EXCHANGE, "Open gaps that became complete as a whole.");
+const BUDGET: Metric = gauge(
+    "candlewick_rate_budget_used_ratio",
+    &["exchange", "limit"],
+    "Used share of what the exchange allows in one window, 0 to 1.",
+);
+const TIME_TO_FINAL: Metric = Metric {
+    name: "candlewick_time_to_final_seconds",
+    kind: "histogram",
+    labels: EXCHANGE,
+    help: "From the close of a candle until its final form was durable.",
+};
 const WRITE_FAILURES: Metric =
     counter("candlewick_write_failures_total", &[], "Writes that the store could not take at once.");
 const SPOOL_ROWS: Metric =
@@ -88,7 +109,7 @@ const SPOOL_LIMIT: Metric =
 const DROPPED: Metric = counter("candlewick_dropped_total", &["reason"], "What was left out, by reason.");
 
 /// Every metric, in the order in which they are told.
-pub const METRICS: [Metric; 25] = [
+pub const METRICS: [Metric; 29] = [
     BUILD,
     UP,
     STARTED,
@@ -98,6 +119,7 @@ pub const METRICS: [Metric; 25] = [
     REPORTED,
     COVERAGE,
     SETTLED,
+    OPEN_GAPS,
     SYMBOL_RESTARTS,
     MODE,
     SYMBOL_HEALTH,
@@ -109,6 +131,9 @@ pub const METRICS: [Metric; 25] = [
     REST_CALLS,
     FRAMES,
     CONNECTIONS,
+    GAPS_HEALED,
+    BUDGET,
+    TIME_TO_FINAL,
     WRITE_FAILURES,
     SPOOL_ROWS,
     SPOOL_BYTES,
@@ -135,16 +160,42 @@ struct Page(String);
 impl Page {
     /// A metric with a value for each set of label values.
     fn put<'a>(&mut self, metric: &Metric, samples: impl IntoIterator<Item = (Vec<&'a str>, f64)>) {
-        let Metric { name, kind, help, labels } = metric;
-        let mut line = |text: std::fmt::Arguments<'_>| self.0.write_fmt(text).expect("a text takes all");
-        line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        self.head(metric);
         for (values, number) in samples {
-            let pairs: Vec<_> =
-                labels.iter().zip(&values).map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
-            match pairs.is_empty() {
-                true => line(format_args!("{name} {number}\n")),
-                false => line(format_args!("{name}{{{}}} {number}\n", pairs.join(","))),
+            self.sample(metric.name, metric.labels, &values, number);
+        }
+    }
+
+    fn head(&mut self, Metric { name, kind, help, .. }: &Metric) {
+        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[&str], values: &[&str], number: f64) {
+        let pair = |(label, value): (&&str, &&str)| format!("{label}=\"{}\"", escaped(value));
+        let pairs: Vec<_> = labels.iter().zip(values).map(pair).collect();
+        match pairs.is_empty() {
+            true => self.line(format_args!("{name} {number}\n")),
+            false => self.line(format_args!("{name}{{{}}} {number}\n", pairs.join(","))),
+        }
+    }
+
+    fn line(&mut self, text: std::fmt::Arguments<'_>) {
+        self.0.write_fmt(text).expect("a text takes all");
+    }
+
+    /// A histogram of the times of each exchange; its classes are told as sums of all before them.
+    fn times(&mut self, metric: &Metric, venues: &BTreeMap<&'static str, VenueTotals>) {
+        self.head(metric);
+        let [bucket, sum, count] = ["bucket", "sum", "count"].map(|part| format!("{}_{part}", metric.name));
+        for (id, venue) in venues {
+            let ends = FINAL_WITHIN_SECONDS.iter().map(u32::to_string).chain(["+Inf".to_owned()]);
+            let mut so_far = 0;
+            for (end, finals) in ends.zip(venue.finals) {
+                so_far += finals;
+                self.sample(&bucket, &["exchange", "le"], &[id, &end], so_far as f64);
             }
+            self.sample(&sum, metric.labels, &[id], venue.finals_ms as f64 / 1000.0);
+            self.sample(&count, metric.labels, &[id], so_far as f64);
         }
     }
 
@@ -188,6 +239,7 @@ fn page(records: &[StatusRecord], totals: &Totals, now_ms: i64, is_alive: bool) 
     page.symbols(&REPORTED, &symbols, |record| Some(seconds(age_ms(record))));
     page.symbols(&COVERAGE, &symbols, |record| Some(record.status.coverage_percent? / 100.0));
     page.symbols(&SETTLED, &symbols, |record| Some(record.status.settled_percent? / 100.0));
+    page.symbols(&OPEN_GAPS, &symbols, |record| Some(record.status.open_gaps? as f64));
     page.symbols(&SYMBOL_RESTARTS, &symbols, |record| Some(record.status.restarts as f64));
     let modes = symbols.iter().filter_map(|record| Some((&record.status, record.status.mode?)));
     let modes = modes.flat_map(|(status, mode)| {
@@ -204,12 +256,23 @@ fn page(records: &[StatusRecord], totals: &Totals, now_ms: i64, is_alive: bool) 
         exchanges.iter().map(|record| (labels(&record.status), record.status.restarts as f64)),
     );
     page.put(&WRITER_HEALTH, part("writer").into_iter().flat_map(|record| healths(&record.status)));
+    for (metric, total) in [(&STORED, totals.candles_stored), (&REVISIONS, totals.revisions)] {
+        page.put(metric, [(vec![], total as f64)]);
+    }
+    let mut venues = |metric, count: fn(&VenueTotals) -> u64| {
+        page.put(metric, totals.exchanges.iter().map(|(id, venue)| (vec![*id], count(venue) as f64)));
+    };
+    venues(&REST_CALLS, |venue| venue.rest_calls);
+    venues(&FRAMES, |venue| venue.frames);
+    venues(&CONNECTIONS, |venue| venue.connections);
+    venues(&GAPS_HEALED, |venue| venue.gaps_healed);
+    let shares = |(id, venue): (&&'static str, &VenueTotals)| {
+        let shares = venue.budget_used.iter().map(|(limit, share)| (vec![*id, *limit], *share));
+        shares.collect::<Vec<_>>()
+    };
+    page.put(&BUDGET, totals.exchanges.iter().flat_map(shares));
+    page.times(&TIME_TO_FINAL, &totals.exchanges);
     for (metric, total) in [
-        (&STORED, totals.candles_stored),
-        (&REVISIONS, totals.revisions),
-        (&REST_CALLS, totals.rest_calls),
-        (&FRAMES, totals.frames),
-        (&CONNECTIONS, totals.connections),
         (&WRITE_FAILURES, totals.write_failures),
         (&SPOOL_ROWS, totals.spool_rows),
         (&SPOOL_BYTES, totals.spool_bytes),
@@ -235,6 +298,27 @@ mod tests {
         let told: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         assert_eq!(told, METRICS.map(|metric| format!("{} {}", metric.name, metric.kind)));
         assert!(text.contains("\ncandlewick_dropped_total{reason=\"outbox_full\"} 3\n"), "{text}");
+    }
+
+    #[test]
+    fn times_are_told_as_a_histogram_and_shares_by_their_limit() {
+        let venue = VenueTotals {
+            finals: [3, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+            finals_ms: 9_500,
+            budget_used: [("requests", 0.5)].into(),
+            ..VenueTotals::default()
+        };
+        let totals = Totals { exchanges: [("kraken", venue)].into(), ..Totals::default() };
+        let text = page(&[], &totals, 0, true);
+        let of_time = |line: &&str| line.starts_with("candlewick_time_to_final_seconds");
+        let told: Vec<_> = text.lines().filter(of_time).map(|line| line.rsplit_once("seconds").unwrap().1).collect();
+        let classes = [("1", 3), ("2", 5), ("5", 5), ("10", 5), ("20", 5), ("60", 5), ("120", 5), ("300", 5)];
+        let classes = classes.into_iter().chain([("1800", 5), ("7200", 5), ("+Inf", 6)]);
+        let expected = classes.map(|(le, count)| format!("_bucket{{exchange=\"kraken\",le=\"{le}\"}} {count}"));
+        let ends = ["_sum{exchange=\"kraken\"} 9.5", "_count{exchange=\"kraken\"} 6"].map(str::to_owned);
+        assert_eq!(told, expected.chain(ends).collect::<Vec<_>>());
+        let budget = "candlewick_rate_budget_used_ratio{exchange=\"kraken\",limit=\"requests\"} 0.5";
+        assert!(text.lines().any(|line| line == budget), "{text}");
     }
 
     #[test]

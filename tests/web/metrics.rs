@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
+use candlewick::sim::{Fault, FaultKind, Venue};
 use candlewick::web::metrics::METRICS;
 
 use super::ask::get;
@@ -10,6 +12,11 @@ use super::stage::{Stage, in_real_time};
 
 const REFERENCE: &str = include_str!("../../docs/metrics.md");
 const ALERTS: &str = include_str!("../../deploy/alerts.yml");
+
+/// The value of a series in a scrape.
+fn value(body: &str, series: &str) -> Option<f64> {
+    body.lines().find_map(|told| told.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
 
 /// Cells of the rows of a table whose first cell is a name.
 fn rows(text: &str) -> Vec<Vec<String>> {
@@ -85,12 +92,49 @@ fn a_scrape_holds_the_values_of_a_collector_at_work() {
         assert_eq!(values[format!(r#"candlewick_symbol_mode{{{symbol},mode="live_websocket"}}"#).as_str()], 1.0);
         assert_eq!(values[r#"candlewick_exchange_health{exchange="kraken",health="running"}"#], 1.0);
         assert_eq!(values["candlewick_collector_up"], 1.0);
-        for counter in ["candles_stored", "rest_calls", "frames", "connections"] {
-            assert!(values[format!("candlewick_{counter}_total").as_str()] >= 1.0, "{counter}: {}", scrape.body);
+        assert!(values["candlewick_candles_stored_total"] >= 1.0, "{}", scrape.body);
+        for counter in ["rest_calls", "frames", "connections"] {
+            let name = format!(r#"candlewick_{counter}_total{{exchange="kraken"}}"#);
+            assert!(values[name.as_str()] >= 1.0, "{counter}: {}", scrape.body);
         }
         assert_eq!(get(stage.at(), "/metrics").await.status, 200);
         stage.collector.remove_symbol("kraken", &"BTC/USD".parse().unwrap()).await.unwrap();
         stage.until("/metrics", |answer| !answer.body.contains("BTC/USD")).await;
+        stage.stop().await;
+    });
+}
+
+#[test]
+fn gaps_are_told_while_they_are_open_and_counted_when_they_heal() {
+    in_real_time(async {
+        let stage = Stage::new(None).await;
+        stage.want("binance", "BTC/USDT").await;
+        let open = r#"candlewick_symbol_open_gaps{exchange="binance",symbol="BTC/USDT"}"#;
+        let healed = r#"candlewick_gaps_healed_total{exchange="binance"}"#;
+        let times = r#"candlewick_time_to_final_seconds_count{exchange="binance"}"#;
+        let at_once = r#"candlewick_time_to_final_seconds_bucket{exchange="binance",le="120"}"#;
+        let ratio = r#"candlewick_symbol_coverage_ratio{exchange="binance",symbol="BTC/USDT"}"#;
+        let is = |body: &str, series: &str, right: fn(f64) -> bool| value(body, series).is_some_and(right);
+        let before = stage.until("/metrics", |answer| {
+            is(&answer.body, ratio, |ratio| ratio == 1.0) && is(&answer.body, times, |count| count >= 2.0)
+        });
+        let before = before.await.body;
+        assert_eq!((value(&before, open), value(&before, healed)), (Some(0.0), Some(0.0)), "{before}");
+        assert!(is(&before, times, |count| count < 60.0), "history took no time to become final: {before}");
+        let connects = r#"candlewick_rate_budget_used_ratio{exchange="binance",limit="connects"}"#;
+        assert_eq!(value(&before, connects), Some(1.0 / 300.0), "one connection of 300 in five minutes: {before}");
+
+        // The stream breaks, and nothing is answered for five minutes.
+        stage.simulator.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::BINANCE).times(1));
+        let outage = Fault::new(FaultKind::Refuse).on(Venue::BINANCE);
+        stage.simulator.inject(outage.between(Duration::ZERO, Duration::from_secs(300)));
+        stage.until("/metrics", |answer| is(&answer.body, open, |gaps| gaps == 1.0)).await;
+        let after = stage.until("/metrics", |answer| is(&answer.body, open, |gaps| gaps == 0.0)).await.body;
+        assert_eq!(value(&after, healed), Some(1.0), "{after}");
+        let weight = r#"candlewick_rate_budget_used_ratio{exchange="binance",limit="request weight"}"#;
+        assert!(is(&after, weight, |ratio| ratio > 0.0 && ratio < 1.0), "the call that healed it is charged: {after}");
+        assert!(value(&after, times).unwrap() > value(&before, times).unwrap() + 2.0, "{after}");
+        assert!(value(&after, times) > value(&after, at_once), "what came late is in a later class: {after}");
         stage.stop().await;
     });
 }

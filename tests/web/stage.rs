@@ -36,6 +36,7 @@ pub struct Stage {
     pub collector: CollectorHandle,
     pub store: Arc<FaultyStore>,
     pub server: Server,
+    pub simulator: Simulator,
     _folder: tempfile::TempDir,
 }
 
@@ -53,14 +54,14 @@ impl Stage {
             .store(store.clone())
             .clock(clock)
             .seed(1)
-            .transport(Arc::new(SimTransport::new(simulator)))
+            .transport(Arc::new(SimTransport::new(simulator.clone())))
             .simulator("http://sim")
             .start()
             .await
             .unwrap();
         let bound = Bound::bind(&on_a_free_port(token)).unwrap().unwrap();
         let server = bound.serve(collector.remote()).unwrap();
-        Stage { collector, store, server, _folder: folder }
+        Stage { collector, store, server, simulator, _folder: folder }
     }
 
     /// One-minute candles of the last two hours.

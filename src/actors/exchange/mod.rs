@@ -57,6 +57,13 @@ pub struct Budgets {
     pub connects: Budget,
 }
 
+impl Budgets {
+    /// The used share of each limit at `now`, by its name.
+    pub fn used(&mut self, now: DateTime<Utc>) -> BTreeMap<&'static str, f64> {
+        [&mut self.rest, &mut self.connects].into_iter().flat_map(|budget| budget.shares_used(now)).collect()
+    }
+}
+
 /// What the actor is built from.
 pub struct ExchangeSetup {
     /// Its settings.

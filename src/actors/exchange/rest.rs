@@ -215,7 +215,7 @@ impl ExchangeActor {
             Work::Tickers(request) => request.clone(),
         };
         self.rest.in_flight += 1;
-        venue.tally.rest_call();
+        venue.counts.rest_call();
         let sent_at = venue.clock.now();
         let venue_then = venue.at(sent_at);
         let calling = async move { venue.transport.http(&request).await };

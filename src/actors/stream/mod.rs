@@ -115,7 +115,7 @@ impl StreamActor {
                 return self.end(Exit::Failed(error.to_string()), ctx);
             }
         };
-        self.setup.venue.tally.connection();
+        self.setup.venue.counts.connection();
         self.last_frame_at = Instant::now();
         let (sender, mut outgoing) = mpsc::unbounded_channel();
         self.sender = Some(sender);
@@ -284,7 +284,7 @@ impl Actor for StreamActor {
 
 impl StreamHandler<Result<Frame, TransportError>> for StreamActor {
     fn handle(&mut self, frame: Result<Frame, TransportError>, ctx: &mut Context<Self>) {
-        self.setup.venue.tally.frame();
+        self.setup.venue.counts.frame();
         self.last_frame_at = Instant::now();
         match frame {
             Ok(Frame::Text(text)) => {

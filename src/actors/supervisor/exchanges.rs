@@ -1,7 +1,7 @@
 //! The lives of exchanges: started, started again after their end, and dropped when nobody wants
 //! them any more. Bans and budgets outlive them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -42,6 +42,8 @@ impl Supervisor {
                 connects: Budget::new(&[capabilities.connection.connects], now),
             }))
         });
+        let (asked, clock) = (budgets.clone(), self.clock.clone());
+        venue.counts.measures_budget(move || asked.lock().unwrap_or_else(PoisonError::into_inner).used(clock.now()));
         let (family, member) = Family::new();
         let id = name.to_owned();
         let generation = self.exchanges.next_generation();

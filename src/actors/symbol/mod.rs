@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
 pub use self::opening::streamed_channels;
@@ -91,6 +91,8 @@ pub struct SymbolActor {
     pending_since: Option<Instant>,
     formed_at: Option<Instant>,
     timer: Option<SpawnHandle>,
+    /// The start of this life, in venue time.
+    began: DateTime<Utc>,
     jitter: TimeDelta,
     is_loaded: bool,
     is_stopping: bool,
@@ -106,6 +108,7 @@ impl SymbolActor {
         SymbolActor {
             owner: Arc::new(Owner { symbol, exchange, name, series: Vec::new() }),
             spooled: None,
+            began: setup.venue.now(),
             setup,
             series: Vec::new(),
             tape: None,

@@ -3,7 +3,10 @@
 use super::SymbolActor;
 use super::series::{Feed, Series};
 use crate::actors::messages::Report;
+use crate::market::ledger::{Coverage, LedgerChange};
+use crate::market::{Span, SpanSet};
 use crate::status::{ComponentStatus, Health, Mode, Phase};
+use crate::store::SeriesChange;
 
 impl SymbolActor {
     pub(super) fn report(&self) {
@@ -44,11 +47,33 @@ impl SymbolActor {
         let (complete, settled) = shares.iter().fold((0.0, 0.0), |sums, share| (sums.0 + share.0, sums.1 + share.1));
         report.coverage_percent = Some(100.0 * complete / count);
         report.settled_percent = Some(100.0 * settled / count);
+        report.open_gaps = Some(self.series.iter().map(|series| series.book.gaps(now).count() as u64).sum());
         let timeframes = self.series.iter().map(|series| series.timeframe.as_str());
         report.message = timeframes.chain(tape.map(|_| "trades")).collect::<Vec<_>>().join(",");
         if self.revisions > 0 {
             report.message.push_str(&format!("; {} revisions", self.revisions));
         }
         status.do_send(Report(report));
+    }
+
+    /// Counts what a durable save brings, before the books know of it.
+    pub(super) fn count(&self, changes: &[SeriesChange]) {
+        let (counts, now) = (&self.setup.venue.counts, self.setup.venue.now());
+        for change in changes {
+            let Some(series) = self.series.iter().find(|series| series.id == change.series) else { continue };
+            let proven = change.ledger.iter().filter_map(|statement| match statement {
+                LedgerChange::Set(span, Coverage::Complete { .. }) => Some(*span),
+                _ => None,
+            });
+            let proven: SpanSet = proven.collect();
+            let is_healed = |gap: &Span| SpanSet::from_iter([*gap]).subtract(&proven).spans().is_empty();
+            counts.gaps_healed(series.book.gaps(now).filter(is_healed).count() as u64);
+            for open in change.candles.iter().map(|settled| settled.candle.open_time) {
+                let close = series.grid().close_of(open);
+                if close >= self.began && proven.contains(open) && !series.book.is_complete(open) {
+                    counts.settled((now - close).to_std().unwrap_or_default());
+                }
+            }
+        }
     }
 }

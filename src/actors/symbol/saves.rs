@@ -79,6 +79,7 @@ impl SymbolActor {
                 *slot = Slots::Free;
             }
         }
+        self.count(changes);
         let (mut is_deaf, mut is_useful) = (false, std::mem::take(&mut self.saves_trades));
         for change in changes {
             if let Some(series) = self.series.iter_mut().find(|series| series.id == change.series) {

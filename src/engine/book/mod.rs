@@ -15,7 +15,7 @@ mod venue_oracle;
 
 use std::collections::VecDeque;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub use conclude::Conclusion;
 pub use plan::Call;
@@ -26,6 +26,8 @@ use crate::market::ledger::{
 };
 use crate::market::{Grid, Span, SpanSet};
 
+/// What has closed is read within seconds; what is missing after so long is a gap.
+const OVERDUE: TimeDelta = TimeDelta::minutes(2);
 /// Buckets read again with every call.
 const REREAD_BUCKETS: u32 = 3;
 /// Page ends that are remembered.
@@ -169,6 +171,14 @@ impl Book {
     /// True while history is still to be read.
     pub fn is_backfilling(&self) -> bool {
         self.missing().any(|m| matches!(m.reason, NOT_FETCHED | FROM_TRADES))
+    }
+
+    /// What is missing at `now` although it closed longer than [`OVERDUE`] ago, oldest first; without
+    /// history that is still to be read.
+    pub fn gaps(&self, now: DateTime<Utc>) -> impl Iterator<Item = Span> {
+        let overdue = self.rules.closed_end(now - OVERDUE);
+        let gaps = self.missing().filter(|missing| !matches!(missing.reason, NOT_FETCHED | FROM_TRADES));
+        gaps.map(|missing| missing.span).filter(move |span| span.from < overdue)
     }
 
     /// What is missing and asked of the venue's candles.

@@ -123,6 +123,20 @@ fn a_closed_minute_costs_one_call_that_reads_three_more_again() {
 }
 
 #[test]
+fn a_gap_is_what_is_missing_two_minutes_after_it_settled_and_is_no_history() {
+    let lost = Coverage::missing(NOT_RUNNING);
+    let entries = [entry(0, 3, Coverage::missing(NOT_FETCHED)), entry(3, 5, lost), entry(5, 10, DONE)];
+    let mut book = book(rules(QuietPolicy::Emits), &entries);
+    let gaps = |book: &Book, now| book.gaps(now).collect::<Vec<_>>();
+    assert_eq!(gaps(&book, settled(10)), [s(3, 5)]);
+    observe(&mut book, settled(11));
+    assert_eq!(gaps(&book, settled(13) - TimeDelta::milliseconds(1)), [s(3, 5)]);
+    assert_eq!(gaps(&book, settled(13)), [s(3, 5), s(10, 11)]);
+    book.stored(&[LedgerChange::Set(s(3, 4), DONE), LedgerChange::Set(s(10, 11), gone(NOT_SERVED))], book.extent());
+    assert_eq!(gaps(&book, settled(13)), [s(4, 5)]);
+}
+
+#[test]
 fn everything_missed_is_asked_for_in_one_call_when_it_fits_a_page() {
     let lost = Coverage::missing("disconnected");
     let mut book = book(

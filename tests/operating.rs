@@ -59,7 +59,10 @@ impl Machine {
         machine.database = machine.here(database);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         machine.places.push(("127.0.0.1:8790", format!("127.0.0.1:{port}")));
-        let config = format!("database = \"{}\"\n[web]\nlisten = \"127.0.0.1:8790\"\n", machine.database);
+        let config = format!(
+            "database = \"{}\"\n[web]\nlisten = \"127.0.0.1:8790\"\n[spool]\nfolder = \"/var/lib/candlewick\"\n",
+            machine.database
+        );
         fs::write(machine.config(), machine.here(&config)).unwrap();
         machine
     }

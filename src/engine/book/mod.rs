@@ -173,7 +173,7 @@ impl Book {
         self.missing().any(|m| matches!(m.reason, NOT_FETCHED | FROM_TRADES))
     }
 
-    /// What is missing at `now` although it closed longer than [`OVERDUE`] ago, oldest first; without
+    /// What is missing at `now` although it closed two minutes ago or longer, oldest first; without
     /// history that is still to be read.
     pub fn gaps(&self, now: DateTime<Utc>) -> impl Iterator<Item = Span> {
         let overdue = self.rules.closed_end(now - OVERDUE);

@@ -11,6 +11,8 @@ mod check;
 mod postgres;
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/redis.rs"]
+mod redis_server;
 #[path = "support/simulated.rs"]
 mod simulated;
 
@@ -27,6 +29,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use program::{Running, finished, text, url};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use redis_server::RedisServer;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
@@ -159,7 +162,7 @@ async fn heal(simulated: &Simulated, database: &str, store: &dyn Store, until: D
 #[tokio::test]
 async fn a_daemon_killed_in_the_midst_of_faults_holds_every_candle_of_the_exchanges_when_left_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let kinds = ordeal(&url(folder.path()), setting("CANDLEWICK_KILLS").unwrap_or(5), || {}).await;
+    let kinds = ordeal(&url(folder.path()), None, setting("CANDLEWICK_KILLS").unwrap_or(5), |_| {}).await;
     // A short fault may fall into a pause, or into a life that waits out another one.
     assert!(kinds > 12, "only {kinds} kinds of faults struck");
 }
@@ -167,19 +170,66 @@ async fn a_daemon_killed_in_the_midst_of_faults_holds_every_candle_of_the_exchan
 #[tokio::test]
 async fn a_daemon_on_postgresql_survives_its_own_deaths_and_its_servers() {
     let mut server = postgres::Server::start(&[]);
-    let database = server.database();
-    let outage = || {
-        server.stop();
+    let mut redis = RedisServer::start_durable();
+    let (database, mirror) = (server.database(), redis.url());
+    // In turn the database ends its sessions, it dies, and Redis is killed.
+    let trouble = |round: u64| {
+        match round % 3 {
+            0 => server.stop(),
+            1 => server.crash(),
+            _ => redis.kill(),
+        }
         thread::sleep(Duration::from_secs(2));
-        server.resume();
+        if round % 3 < 2 { server.resume() } else { redis.restart() }
     };
-    let kinds = ordeal(&database, setting("CANDLEWICK_KILLS").unwrap_or(5).div_ceil(2), outage).await;
+    let kills = setting("CANDLEWICK_KILLS").unwrap_or(5).div_ceil(2);
+    let kinds = ordeal(&database, Some(&mirror), kills, trouble).await;
     assert!(kinds > 6, "only {kinds} kinds of faults struck");
 }
 
+/// Waits until every bar from before `until` in Redis is the stored one, and every series has some.
+async fn mirrored(url: &str, store: &dyn Store, until: DateTime<Utc>) {
+    let mut client = redis::Client::open(url).unwrap().get_connection().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let mut differing = Vec::new();
+        for symbol in store.symbols().await.unwrap() {
+            for series in store.series_of(symbol.id).await.unwrap() {
+                let key = format!("ohlcv:{}:{}:{}", symbol.exchange, symbol.symbol, series.timeframe);
+                let bars: Vec<String> = redis::cmd("LRANGE").arg(&key).arg(0).arg(-1).query(&mut client).unwrap();
+                let bars: Vec<(i64, [f64; 5])> = bars.iter().map(|bar| flattened(bar)).collect();
+                let first = bars.first().and_then(|(open, _)| DateTime::from_timestamp_millis(*open)).unwrap_or(until);
+                let query = CandleQuery { span: Span::new(first, until.max(first)), limit: None, newest_first: false };
+                let stored = store.candles(series.id, query).await.unwrap();
+                let stored: Vec<(i64, [f64; 5])> = stored
+                    .iter()
+                    .map(|row| row.candle)
+                    .map(|c| (c.open_time.timestamp_millis(), [c.open, c.high, c.low, c.close, c.volume]))
+                    .collect();
+                let bars: Vec<_> = bars.into_iter().filter(|(open, _)| *open < until.timestamp_millis()).collect();
+                if bars.is_empty() || bars != stored {
+                    differing.push(format!("{key}: {} bars, {} stored", bars.len(), stored.len()));
+                }
+            }
+        }
+        if differing.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "Redis does not have what is stored: {differing:#?}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// `[ms, open, high, low, close, volume]`.
+fn flattened(bar: &str) -> (i64, [f64; 5]) {
+    let (open_time, open, high, low, close, volume) = serde_json::from_str(bar).unwrap();
+    (open_time, [open, high, low, close, volume])
+}
+
 /// Kills a daemon in the midst of faults, has `trouble` made in the midst of each of its lives, and
-/// compares what is stored in the end with what the exchanges had. Gives the kinds of faults that struck.
-async fn ordeal(database: &str, kills: u64, mut trouble: impl FnMut()) -> usize {
+/// compares what is stored in the end, and mirrored in Redis, with what the exchanges had. Gives the
+/// kinds of faults that struck.
+async fn ordeal(database: &str, mirror: Option<&str>, kills: u64, mut trouble: impl FnMut(u64)) -> usize {
     let began = Instant::now();
     let seed = setting("CANDLEWICK_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
     println!("CANDLEWICK_SEED={seed} CANDLEWICK_KILLS={kills} {}", database.split(':').next().unwrap());
@@ -206,12 +256,14 @@ async fn ordeal(database: &str, kills: u64, mut trouble: impl FnMut()) -> usize 
     let imported = finished(&["symbols", "import", &wishes, "--database", database]);
     assert_eq!(imported.status.code(), Some(0), "{}", text(&imported.stderr));
 
-    let run = || Running::start(&["run", "--config", &config, "--database", database, "--simulator", &simulated.url]);
-    for _ in 0..kills {
+    let mut arguments = vec!["run", "--config", &config, "--database", database, "--simulator", &simulated.url];
+    arguments.extend(mirror.iter().flat_map(|url| ["--redis", *url]));
+    let run = || Running::start(&arguments);
+    for round in 0..kills {
         let mut daemon = run();
         let life = Duration::from_millis(dice.random_range(500..14_000));
         thread::sleep(life / 2);
-        trouble();
+        trouble(round);
         thread::sleep(life / 2);
         assert_eq!(daemon.child.try_wait().unwrap(), None, "it died by itself: {}", daemon.words.lock().unwrap());
         daemon.signal("KILL");
@@ -225,6 +277,9 @@ async fn ordeal(database: &str, kills: u64, mut trouble: impl FnMut()) -> usize 
     let until = simulated.now().max(start + faulty);
     heal(&simulated, database, &*store, until).await;
     let healed = simulated.now();
+    if let Some(mirror) = mirror {
+        mirrored(mirror, &*store, until).await;
+    }
     daemon.signal("TERM");
     assert_eq!(daemon.exit_code(), Some(0), "{}", daemon.words.lock().unwrap());
     verify(database);

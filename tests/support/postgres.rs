@@ -208,6 +208,11 @@ impl Server {
         self.end("INT");
     }
 
+    /// Ends the server at once, as a crash does: it recovers when it starts again.
+    pub fn crash(&mut self) {
+        self.end("QUIT");
+    }
+
     fn end(&mut self, signal: &str) {
         if let Some(mut process) = self.process.take() {
             self.signal(signal);

@@ -222,7 +222,7 @@ async fn klines() -> Meter {
     for number in 0..MARKETS {
         collector.store().add_symbol(&want(number, minute - Duration::from_secs(60))).await.expect("a new symbol");
     }
-    collector.add_symbol(&want(0, minute)).await.expect("a known symbol");
+    collector.add_symbol(&want(0, minute - Duration::from_secs(60))).await.expect("a known symbol");
     let began = Instant::now();
     while collector.totals().frames < 1_000 {
         assert!(began.elapsed() < Duration::from_secs(30), "no stream: {:?}", collector.status());

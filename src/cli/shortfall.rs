@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::market::Grid;
-use crate::market::ledger::JUST_CLOSED;
+use crate::market::ledger::{JUST_CLOSED, NOT_FETCHED};
 use crate::store::inventory::{SeriesInventory, inventory};
 use crate::store::{Coverage, Store, StoreError};
 
@@ -55,8 +55,15 @@ impl Shortfall {
                 part.buckets += grid.count(gap.span);
             }
             if let Some(lag) = row.lag {
-                shortfall.in_flight.stretches += 1;
-                shortfall.in_flight.buckets += grid.count(lag);
+                // Where nothing was looked at yet all of the history is still to be read.
+                let is_new = lag == row.wanted;
+                let part = if is_new {
+                    shortfall.missing.entry(NOT_FETCHED.to_owned()).or_default()
+                } else {
+                    &mut shortfall.in_flight
+                };
+                part.stretches += 1;
+                part.buckets += grid.count(lag);
             }
         }
         shortfall
@@ -120,6 +127,8 @@ mod tests {
             first_candle: None,
             last_candle: None,
         };
+        let new = SeriesInventory { gaps: vec![], lag: Some(Span::new(at(0), at(11))), ..row.clone() };
+        assert_eq!(Shortfall::of(&[new]).missing_words(), "11 buckets in 1 stretch (not_fetched)");
         let shortfall = Shortfall::of(&[row]);
         assert_eq!(shortfall.missing_words(), "6 buckets in 2 stretches (not_fetched)");
         assert_eq!(shortfall.unavailable_words(), "2 buckets in 1 stretch (too_old: rest)");

@@ -10,7 +10,7 @@ use super::sink::StatusRecord;
 
 /// A shared view; clones see the same board.
 #[derive(Debug, Clone, Default)]
-pub struct Board(Arc<RwLock<BTreeMap<String, StatusRecord>>>);
+pub struct Board(Arc<RwLock<BTreeMap<String, Box<StatusRecord>>>>);
 
 impl Board {
     /// All components, by name.
@@ -20,7 +20,7 @@ impl Board {
 
     /// All components with their times, by name.
     pub fn records(&self) -> Vec<StatusRecord> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().map(|record| (**record).clone()).collect()
     }
 
     /// One component.
@@ -30,7 +30,7 @@ impl Board {
 
     /// One component with its times.
     pub fn record(&self, component: &str) -> Option<StatusRecord> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(component).cloned()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(component).map(|record| (**record).clone())
     }
 
     /// Replaces the status of a component, as heard `now`, and returns what stood there.
@@ -40,7 +40,7 @@ impl Board {
         let created_at = before.map_or(now, |before| before.created_at);
         let updated_at = before.filter(|before| before.status == status).map_or(now, |before| before.updated_at);
         let record = StatusRecord { created_at, updated_at, heartbeat: now, status };
-        records.insert(record.status.component.clone(), record).map(|before| before.status)
+        records.insert(record.status.component.clone(), Box::new(record)).map(|before| before.status)
     }
 
     /// Removes a component.

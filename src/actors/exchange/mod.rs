@@ -105,7 +105,7 @@ pub struct ExchangeSetup {
 /// See the module.
 pub struct ExchangeActor {
     setup: ExchangeSetup,
-    wanted: BTreeMap<Symbol, SymbolRow>,
+    wanted: BTreeMap<Symbol, Arc<SymbolRow>>,
     instruments: HashMap<Symbol, Arc<Instrument>>,
     gate: Gate,
     rest: Rest,
@@ -121,8 +121,8 @@ pub struct ExchangeActor {
 
 impl ExchangeActor {
     /// An actor that has not reached its venue yet.
-    pub fn new(setup: ExchangeSetup) -> ExchangeActor {
-        let wanted = setup.symbols.iter().map(|row| (row.symbol.clone(), row.clone())).collect();
+    pub fn new(mut setup: ExchangeSetup) -> ExchangeActor {
+        let wanted = by_name(std::mem::take(&mut setup.symbols));
         ExchangeActor {
             wanted,
             instruments: HashMap::new(),
@@ -176,8 +176,7 @@ impl ExchangeActor {
     fn configure(&mut self, configure: Configure, ctx: &mut Context<Self>) {
         let mode_changed = configure.exchange.mode != self.setup.row.mode;
         self.setup.row = configure.exchange;
-        let mut next: BTreeMap<Symbol, SymbolRow> =
-            configure.symbols.into_iter().map(|row| (row.symbol.clone(), row)).collect();
+        let mut next = by_name(configure.symbols);
         let gone: Vec<Symbol> = self.wanted.keys().filter(|symbol| !next.contains_key(*symbol)).cloned().collect();
         for symbol in gone {
             self.stop_symbol(&symbol);
@@ -220,7 +219,7 @@ impl ExchangeActor {
 
     /// The rows of which more is wanted than the ticker.
     fn collected(&self) -> impl Iterator<Item = &SymbolRow> {
-        self.wanted.values().filter(|row| !row.only_ticker)
+        self.wanted.values().map(|row| &**row).filter(|row| !row.only_ticker)
     }
 
     fn mode_changed(&mut self, ctx: &mut Context<Self>) {
@@ -253,6 +252,11 @@ impl ExchangeActor {
 }
 
 /// True when a change of the row does not concern its actor.
+/// Rows that the actors of their symbols share.
+fn by_name(rows: Vec<SymbolRow>) -> BTreeMap<Symbol, Arc<SymbolRow>> {
+    rows.into_iter().map(|row| (row.symbol.clone(), Arc::new(row))).collect()
+}
+
 fn wants_the_same(known: &SymbolRow, row: &SymbolRow) -> bool {
     let pausing = |state: &SymbolState| *state == SymbolState::Paused;
     known.timeframes == row.timeframes

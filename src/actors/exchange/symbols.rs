@@ -1,5 +1,7 @@
 //! The symbols of an exchange: started, stopped, rejected, and what follows the end of one.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 use tracing::warn;
 
@@ -22,7 +24,7 @@ impl ExchangeActor {
         self.instruments.remove(&symbol);
         let Some(row) = self.wanted.get_mut(&symbol) else { return };
         warn!(exchange = self.setup.venue.id(), %symbol, why, "the venue does not know this symbol");
-        row.state = SymbolState::Rejected(why);
+        Arc::make_mut(row).state = SymbolState::Rejected(why);
         let row = row.clone();
         self.report_idle(&row);
         self.store_state(&row);
@@ -65,7 +67,7 @@ impl ExchangeActor {
             return self.report_idle(&row);
         }
         if row.state != SymbolState::Active {
-            row.state = SymbolState::Active;
+            Arc::make_mut(row).state = SymbolState::Active;
             let row = row.clone();
             self.store_state(&row);
         }

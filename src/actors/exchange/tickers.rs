@@ -2,6 +2,7 @@
 //! venue allows. A reading is worth nothing once there is a newer one, so none is repeated or kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -72,7 +73,7 @@ impl ExchangeActor {
     pub(super) fn start_ticker(&mut self, symbol: &Symbol, ctx: &mut Context<Self>) {
         let Some(row) = self.wanted.get_mut(symbol) else { return };
         if self.setup.venue.capabilities().has_tickers && row.state != SymbolState::Active {
-            row.state = SymbolState::Active;
+            Arc::make_mut(row).state = SymbolState::Active;
             let row = row.clone();
             self.store_state(&row);
         }
@@ -107,7 +108,7 @@ impl ExchangeActor {
 
     fn next_round(&mut self, ctx: &mut Context<Self>) {
         let Some(mut asked) = self.tickers.parts.pop() else { return };
-        asked.retain(|instrument| self.wanted.get(&instrument.symbol).is_some_and(wants_ticker));
+        asked.retain(|instrument| self.wanted.get(&instrument.symbol).is_some_and(|row| wants_ticker(row)));
         let requests = self.setup.venue.dialect.encode_tickers(&asked);
         if requests.is_empty() {
             return self.next_round(ctx);
@@ -122,7 +123,7 @@ impl ExchangeActor {
     /// Forgets the readings of symbols of which more, or nothing, is wanted now.
     pub(super) fn trim_readings(&mut self) {
         let wanted = &self.wanted;
-        let is_wanted = |symbol: &Symbol| wanted.get(symbol).is_some_and(wants_ticker);
+        let is_wanted = |symbol: &Symbol| wanted.get(symbol).is_some_and(|row| wants_ticker(row));
         self.tickers.read.retain(|symbol, _| is_wanted(symbol));
         self.tickers.troubles.retain(|symbol, _| is_wanted(symbol));
     }

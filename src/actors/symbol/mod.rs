@@ -53,7 +53,7 @@ pub struct SymbolSetup {
     /// The venue.
     pub venue: Venue,
     /// What is wanted.
-    pub row: SymbolRow,
+    pub row: Arc<SymbolRow>,
     /// How the venue describes it.
     pub instrument: Arc<Instrument>,
     /// Where the ledger is read.

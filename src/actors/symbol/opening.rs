@@ -85,7 +85,7 @@ pub(super) async fn open(
     store: Arc<dyn Store>,
     backlog: Backlog,
     venue: Venue,
-    row: SymbolRow,
+    row: Arc<SymbolRow>,
     instrument: Arc<Instrument>,
 ) -> Result<Option<Opened>, StoreError> {
     let mut wait = RETRY.0;

@@ -42,8 +42,9 @@ impl SymbolActor {
                 *slot = Slots::Saving;
             }
         }
-        let mut changes: Vec<SeriesChange> =
-            self.series.iter_mut().filter(|series| series.has_pending()).map(Series::take_pending).collect();
+        // Of this size at once: thousands of symbols save in the same moment.
+        let mut changes: Vec<SeriesChange> = Vec::with_capacity(self.series.len());
+        changes.extend(self.series.iter_mut().filter(|series| series.has_pending()).map(Series::take_pending));
         let (built_from, observed_at) = (self.setup.row.candle_source, self.setup.venue.clock.now());
         let lineage = Lineage::of(&self.series, &changes, built_from, observed_at);
         self.is_saving = true;

@@ -39,57 +39,47 @@ pub fn in_transaction<T>(
 /// Writes rows in statements of fixed sizes, so that each is prepared once and then only bound.
 /// 128 rows of the widest table stay far below SQLite's 32,766 bound values.
 macro_rules! write_rows {
-    ($connection:expr, $rows:expr, $statement:expr) => {{
+    ($connection:expr, $rows:expr, $chunk:ident => $statement:expr) => {{
         let mut rest: &[_] = $rows;
         while !rest.is_empty() {
-            rest = write_rows!(@step $connection, rest, $statement, 128, 16, 4, 1);
+            rest = write_rows!(@step $connection, rest, $chunk => $statement, 128, 16, 4, 1);
         }
+        Ok(())
     }};
-    (@step $connection:expr, $rows:expr, $statement:expr, $size:literal $(, $smaller:literal)*) => {
+    (@step $connection:expr, $rows:expr, $chunk:ident => $statement:expr, $size:literal $(, $smaller:literal)*) => {
         match $rows.split_first_chunk::<$size>() {
-            Some((chunk, rest)) => {
-                $statement.values(chunk).execute($connection)?;
+            Some(($chunk, rest)) => {
+                $statement.execute($connection)?;
                 rest
             }
-            None => write_rows!(@step $connection, $rows, $statement $(, $smaller)*),
+            None => write_rows!(@step $connection, $rows, $chunk => $statement $(, $smaller)*),
         }
     };
-    (@step $connection:expr, $rows:expr, $statement:expr) => { $rows };
+    (@step $connection:expr, $rows:expr, $chunk:ident => $statement:expr) => { $rows };
 }
 
 pub fn insert_candles(connection: &mut Connection, rows: &[CandleRecord]) -> Result<(), Fault> {
-    write_rows!(connection, rows, diesel::insert_into(candles::table));
-    Ok(())
+    write_rows!(connection, rows, chunk => diesel::insert_into(candles::table).values(chunk))
 }
 
 pub fn replace_candles(connection: &mut Connection, rows: &[CandleRecord]) -> Result<(), Fault> {
-    write_rows!(connection, rows, diesel::replace_into(candles::table));
-    Ok(())
+    write_rows!(connection, rows, chunk => diesel::replace_into(candles::table).values(chunk))
 }
 
 pub fn insert_revisions(connection: &mut Connection, rows: &[RevisionRecord]) -> Result<(), Fault> {
-    write_rows!(connection, rows, diesel::insert_into(candle_revisions::table));
-    Ok(())
+    write_rows!(connection, rows, chunk => diesel::insert_into(candle_revisions::table).values(chunk))
 }
 
 pub fn replace_forming(connection: &mut Connection, rows: &[FormingRecord]) -> Result<(), Fault> {
-    write_rows!(connection, rows, diesel::replace_into(forming_candles::table));
-    Ok(())
+    write_rows!(connection, rows, chunk => diesel::replace_into(forming_candles::table).values(chunk))
 }
-
-/// Far below SQLite's 32,766 values per statement, and no slower than larger ones.
-const TRADES_PER_STATEMENT: usize = 500;
 
 /// Known ids are left alone.
 pub fn insert_trades(connection: &mut Connection, rows: &[TradeRecord]) -> Result<(), Fault> {
-    for chunk in rows.chunks(TRADES_PER_STATEMENT) {
-        diesel::insert_into(trades::table)
-            .values(chunk)
-            .on_conflict((trades::symbol_id, trades::trade_id, trades::venue_id))
-            .do_nothing()
-            .execute(connection)?;
-    }
-    Ok(())
+    write_rows!(connection, rows, chunk => diesel::insert_into(trades::table)
+        .values(chunk)
+        .on_conflict((trades::symbol_id, trades::trade_id, trades::venue_id))
+        .do_nothing())
 }
 
 /// The entries of a series' ledger that overlap or touch `[from, to]`, by series and oldest first.

@@ -5,9 +5,10 @@ SCHEDULES ?= 200
 SECONDS ?= 0
 HOURS ?= 24
 KILLS ?= 40
+TARGET ?= rest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test servers soak verify format lint doc deny fix bench
+.PHONY: help demo run test servers soak fuzz verify format lint doc deny fix bench
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +29,14 @@ soak: ## Faults and crashes for long, in release; SCHEDULES=200 or SECONDS=600, 
 	CANDLEWICK_SCHEDULES=$(SCHEDULES) CANDLEWICK_SECONDS=$(SECONDS) CANDLEWICK_HOURS=$(HOURS) \
 		$(CARGO) test --release --test schedules -- --nocapture
 	CANDLEWICK_KILLS=$(KILLS) $(CARGO) test --release --test kill -- --nocapture
+
+# What a run has learnt stays in fuzz/corpus; a find becomes a file in tests/fuzz/regressions/TARGET.
+FUZZ_SEEDS = $(if $(filter rest stream,$(TARGET)),tests/fixtures,tests/fuzz/seeds/$(TARGET)) \
+	$(wildcard tests/fuzz/regressions/$(TARGET))
+
+fuzz: ## libFuzzer on one parser (nightly, cargo-fuzz); TARGET=rest, SECONDS=600 are which and how long.
+	mkdir -p fuzz/corpus/$(TARGET)
+	$(CARGO) +nightly fuzz run $(TARGET) fuzz/corpus/$(TARGET) $(FUZZ_SEEDS) -- -max_total_time=$(SECONDS)
 
 verify: format lint test doc deny ## Everything that must hold before a merge; changes nothing.
 

@@ -14,7 +14,6 @@ mod limits;
 mod pages;
 mod rendered;
 mod rows;
-mod rubbish;
 mod streams;
 mod tickers;
 mod trades;

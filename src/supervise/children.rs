@@ -13,7 +13,8 @@ use super::policy::{Decision, RestartPolicy, RestartWindow};
 #[derive(Debug)]
 pub struct Children<I: Ord + Clone + Send + 'static, A: Actor> {
     policy: RestartPolicy,
-    children: BTreeMap<I, Child<A>>,
+    /// Boxed: a map's nodes are half empty, and there may be thousands.
+    children: BTreeMap<I, Box<Child<A>>>,
     /// Never reused within a parent's life, so that late messages of any old child are told apart.
     last_generation: u64,
 }
@@ -41,11 +42,8 @@ impl<I: Ord + Clone + Send + 'static, A: Actor> Children<I, A> {
     /// A life began.
     pub fn started(&mut self, id: I, generation: u64, addr: Addr<A>) {
         let policy = self.policy;
-        let child = self.children.entry(id).or_insert_with(|| Child {
-            addr: None,
-            generation,
-            failures: 0,
-            window: RestartWindow::new(policy),
+        let child = self.children.entry(id).or_insert_with(|| {
+            Box::new(Child { addr: None, generation, failures: 0, window: RestartWindow::new(policy) })
         });
         child.addr = Some(addr);
         child.generation = generation;

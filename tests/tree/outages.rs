@@ -9,6 +9,7 @@ use candlewick::store::Store;
 use chrono::TimeDelta;
 
 use crate::support::Deed;
+use crate::support::faulty_store::StoreCall;
 use crate::support::faulty_transport::Contact;
 use crate::support::stage::{Stage, in_virtual_time, minutes, seconds};
 
@@ -231,5 +232,31 @@ fn a_connect_that_is_turned_away_is_not_tried_before_its_time_while_rest_goes_on
         stage.assert_minutes("kraken", "BTC/USD", seconds(15)).await;
         stage.until("streaming", seconds(30), |stage| stage.is_streaming("kraken:BTC/USD")).await;
         assert_eq!(connects(&stage).len(), 2, "{:?}", connects(&stage));
+    });
+}
+
+#[test]
+fn more_candles_than_may_wait_for_the_store_are_counted_and_fetched_afterwards() {
+    in_virtual_time(async {
+        let mut stage = Stage::new(SimConfig::default()).await;
+        stage.want("binance", "BTC/USDT", &[Timeframe::S1], TimeDelta::minutes(5)).await;
+        stage.start().await;
+        stage.until("streaming", seconds(5), |stage| stage.is_streaming("binance:BTC/USDT")).await;
+        stage.pass(minutes(1)).await;
+        stage.store.script(|call| if matches!(call, StoreCall::Write(_)) { Deed::Fail } else { Deed::Proceed });
+        // Ten thousand wait; three hours have more seconds.
+        stage.pass(minutes(180)).await;
+        let dropped = |stage: &Stage| stage.collector.as_ref().unwrap().totals().dropped;
+        let left_out = dropped(&stage)["candles_while_the_store_is_away"];
+        assert!((100..1_500).contains(&left_out), "{left_out}");
+        stage.store.behave();
+        // The writer tries again every few seconds.
+        stage.pass(seconds(30)).await;
+        let left_out = dropped(&stage)["candles_while_the_store_is_away"];
+        stage.pass(minutes(15)).await;
+        assert_eq!(dropped(&stage)["candles_while_the_store_is_away"], left_out);
+        assert_eq!(stage.restarts("binance:BTC/USDT"), 0);
+        let until = stage.now() - TimeDelta::seconds(30);
+        stage.assert_complete("binance", "BTC/USDT", Timeframe::S1, until).await;
     });
 }

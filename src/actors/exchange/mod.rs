@@ -251,12 +251,12 @@ impl ExchangeActor {
     }
 }
 
-/// True when a change of the row does not concern its actor.
 /// Rows that the actors of their symbols share.
 fn by_name(rows: Vec<SymbolRow>) -> BTreeMap<Symbol, Arc<SymbolRow>> {
     rows.into_iter().map(|row| (row.symbol.clone(), Arc::new(row))).collect()
 }
 
+/// True when a change of the row does not concern its actor.
 fn wants_the_same(known: &SymbolRow, row: &SymbolRow) -> bool {
     let pausing = |state: &SymbolState| *state == SymbolState::Paused;
     known.timeframes == row.timeframes

@@ -3,13 +3,21 @@
 //!
 //! The stream owns buckets that open after its subscription was acknowledged; the bucket of the
 //! ack itself and everything before belong to REST. A connection that breaks owns nothing any more.
+//!
+//! While a second connection is to take over, the first one goes on settling and the second one only
+//! listens. When the first ends, the second owns what follows, but of a bucket of which the first
+//! had told more than it has told itself it settles nothing.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use crate::exchange::QuietPolicy;
-use crate::market::{Candle, Grid, Rule, Source, Span};
+use crate::market::{Candle, Grid, Rule, Source, Span, SpanSet};
+
+/// Stretches that are remembered of a stream's silence.
+const SILENCES: usize = 256;
 
 /// Names one connection's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,8 +67,14 @@ pub enum Verdict {
 pub struct Tracker {
     rules: StreamRules,
     link: Option<Link>,
+    /// The connection that is to take over.
+    successor: Option<Link>,
     /// The newest settled bar: what a flat bar takes its price from.
     last: Option<(DateTime<Utc>, f64)>,
+    /// The newest bar that a flag settled: both connections of a handover tell it.
+    flagged: Option<Candle>,
+    /// Owned buckets of which this connection told nothing.
+    silent: SpanSet,
 }
 
 #[derive(Debug, Clone)]
@@ -70,12 +84,48 @@ struct Link {
     next: DateTime<Utc>,
     /// The newest state of the newest bucket seen.
     open: Option<CandleFrame>,
+    /// What the connection before this one had told last.
+    told_before: Option<CandleFrame>,
+}
+
+impl Link {
+    /// Takes the state of a bucket, unless a newer one is known.
+    fn hear(&mut self, frame: CandleFrame) {
+        let is_news = self.open.is_none_or(|open| match frame.candle.open_time.cmp(&open.candle.open_time) {
+            Ordering::Less => false,
+            Ordering::Equal => open.closed != Some(true) && !says_less(&frame, &open),
+            Ordering::Greater => true,
+        });
+        if is_news {
+            self.open = Some(frame);
+        }
+    }
+
+    /// The state of a bucket, as far as this connection may settle it: no other may have told more.
+    fn state_of(&self, open_time: DateTime<Utc>) -> Told {
+        let of_bucket = |frame: &CandleFrame| frame.candle.open_time == open_time;
+        let before = self.told_before.filter(of_bucket);
+        match (self.open.filter(of_bucket), before) {
+            (Some(frame), Some(before)) if tells_less(&frame, &before) => Told::InPart,
+            (None, Some(_)) => Told::InPart,
+            (Some(frame), _) => Told::All(frame),
+            (None, None) => Told::Nothing,
+        }
+    }
+}
+
+/// What a connection has told of a bucket.
+enum Told {
+    All(CandleFrame),
+    /// Another connection knew more.
+    InPart,
+    Nothing,
 }
 
 impl Tracker {
     /// A tracker without a connection.
     pub fn new(rules: StreamRules) -> Tracker {
-        Tracker { rules, link: None, last: None }
+        Tracker { rules, link: None, successor: None, last: None, flagged: None, silent: SpanSet::new() }
     }
 
     /// The connection that feeds this series.
@@ -93,16 +143,47 @@ impl Tracker {
         self.link.as_ref().and_then(|link| link.open).map(|frame| frame.candle)
     }
 
-    /// A subscription was acknowledged at `acked_at` (venue time): the stream owns from the next bucket on.
+    /// A subscription was acknowledged at `acked_at` (venue time): the stream owns from the next
+    /// bucket on. While another connection lives, this one is its successor.
     pub fn attach(&mut self, connection: ConnectionId, acked_at: DateTime<Utc>) {
         let next = self.rules.grid.next_open(self.rules.grid.bucket_at(acked_at));
-        self.link = Some(Link { connection, next, open: None });
+        let link = Link { connection, next, open: None, told_before: None };
+        if self.connection().is_some_and(|current| current != connection) {
+            self.successor = Some(link);
+        } else {
+            self.link = Some(link);
+            self.silent = SpanSet::new();
+        }
     }
 
-    /// The connection is gone, and with it everything it had not settled.
+    /// The connection is gone, and with it everything it had not settled; its successor takes over.
     pub fn detach(&mut self, connection: ConnectionId) {
-        if self.connection() == Some(connection) {
-            self.link = None;
+        self.successor.take_if(|link| link.connection == connection);
+        let Some(ended) = self.link.take_if(|link| link.connection == connection) else { return };
+        self.silent = SpanSet::new();
+        self.link = self.successor.take().map(|link| Link {
+            next: link.next.max(ended.next),
+            told_before: ended.open,
+            ..link
+        });
+    }
+
+    /// True for a bucket that was decided although the connection had told nothing of it: should
+    /// anything have traded in it, the stream is deaf.
+    pub fn was_silent_about(&self, open_time: DateTime<Utc>) -> bool {
+        self.silent.contains(open_time)
+    }
+
+    /// REST has told what the stream was silent about.
+    pub fn forget_silence(&mut self, span: Span) {
+        self.silent.remove(span);
+    }
+
+    fn trim_silence(&mut self) {
+        if self.silent.spans().len() > SILENCES
+            && let Some(oldest) = self.silent.spans().first().copied()
+        {
+            self.silent.remove(oldest);
         }
     }
 
@@ -115,14 +196,18 @@ impl Tracker {
 
     /// Gives up on everything before `end` that is not settled: REST reads it.
     pub fn abandon_before(&mut self, end: DateTime<Utc>) {
-        if let Some(link) = &mut self.link
-            && link.next < end
-        {
-            link.next = end;
-            if link.open.is_some_and(|frame| frame.candle.open_time < end) {
-                link.open = None;
+        let Some(link) = &mut self.link else { return };
+        while link.next < end {
+            let (open_time, next) = (link.next, self.rules.grid.next_open(link.next));
+            if matches!(link.state_of(open_time), Told::Nothing) {
+                self.silent.insert(Span::new(open_time, next));
             }
+            link.next = next;
         }
+        if link.open.is_some_and(|frame| frame.candle.open_time < link.next) {
+            link.open = None;
+        }
+        self.trim_silence();
     }
 
     /// Takes a frame of a connection. `is_settled` tells whether a bucket is complete in the ledger.
@@ -135,37 +220,30 @@ impl Tracker {
     ) {
         let grid = self.rules.grid;
         let open_time = frame.candle.open_time;
-        let Some(link) = self.link.as_mut().filter(|link| link.connection == connection) else { return };
         if !grid.is_border(open_time) || !frame.candle.is_finite() {
+            return;
+        }
+        if let Some(successor) = self.successor.as_mut().filter(|link| link.connection == connection) {
+            return successor.hear(frame);
+        }
+        if self.connection() != Some(connection) {
             return;
         }
         let bucket = Span::new(open_time, grid.next_open(open_time));
         if is_settled(open_time) {
-            // A snapshot repeats old bars by design; anything else about a settled bucket is news.
-            if !frame.is_snapshot {
+            // A snapshot repeats old bars by design, and so does the second connection of a handover;
+            // anything else about a settled bucket is news.
+            let is_repeated = self.flagged.is_some_and(|known| known == frame.candle) && frame.closed == Some(true);
+            if !frame.is_snapshot && !is_repeated {
                 verdicts.push(Verdict::Reread(bucket));
             }
             return;
         }
+        self.settle_before(bucket.from, verdicts);
         if frame.closed == Some(true) {
-            self.settle_before(bucket.from, verdicts);
             self.settle(frame.candle, Source::StreamClosed, Rule::Flag, verdicts);
-            return;
-        }
-        if link.open.is_some_and(|open| open_time < open.candle.open_time) {
-            return;
-        }
-        if let Some(open) = &link.open
-            && open.candle.open_time == open_time
-        {
-            if !says_less(&frame, open) {
-                link.open = Some(frame);
-            }
-            return;
-        }
-        self.settle_before(open_time, verdicts);
-        if let Some(link) = &mut self.link {
-            link.open = Some(frame);
+        } else if let Some(link) = &mut self.link {
+            link.hear(frame);
         }
     }
 
@@ -186,21 +264,28 @@ impl Tracker {
         {
             let open_time = link.next;
             let next = grid.next_open(open_time);
-            let frame = link.open.filter(|frame| frame.candle.open_time == open_time);
-            match frame {
-                Some(frame) if !self.rules.has_closed_flag && self.rules.is_cumulative => {
+            match link.state_of(open_time) {
+                // Told while the connection before this one still lived.
+                Told::All(frame) if frame.closed == Some(true) => {
+                    self.settle(frame.candle, Source::StreamClosed, Rule::Flag, verdicts);
+                }
+                Told::All(frame) if !self.rules.has_closed_flag && self.rules.is_cumulative => {
                     self.settle(frame.candle, Source::Stream, Rule::Stream, verdicts);
                 }
-                None if self.rules.quiet == QuietPolicy::Emits
-                    && let Some((_, close)) = self.last.filter(|(last, _)| grid.next_open(*last) == open_time) =>
+                Told::Nothing
+                    if self.rules.quiet == QuietPolicy::Emits
+                        && let Some((_, close)) = self.last.filter(|(last, _)| grid.next_open(*last) == open_time) =>
                 {
+                    self.silent.insert(Span::new(open_time, next));
                     self.settle(Candle::flat(open_time, close), Source::Synthesised, Rule::Quiet, verdicts);
                 }
                 // A flag that never came, a bucket known only in part, or a quiet one without proof.
-                _ => {
+                told => {
                     link.next = next;
-                    if frame.is_some() {
-                        link.open = None;
+                    match told {
+                        Told::All(_) => link.open = None,
+                        Told::InPart => {}
+                        Told::Nothing => self.silent.insert(Span::new(open_time, next)),
                     }
                     match verdicts.last_mut() {
                         Some(Verdict::Unsettled(span)) if span.to == open_time => span.to = next,
@@ -209,6 +294,7 @@ impl Tracker {
                 }
             }
         }
+        self.trim_silence();
     }
 
     /// Settles one bar and moves on behind it.
@@ -220,6 +306,9 @@ impl Tracker {
                 link.open = None;
             }
         }
+        if rule == Rule::Flag {
+            self.flagged = Some(candle);
+        }
         self.note_settled(candle.open_time, candle.close);
         verdicts.push(Verdict::Final(candle, source, rule));
     }
@@ -227,9 +316,14 @@ impl Tracker {
 
 /// True for a frame that says less than one already seen of the same bucket: fewer trades, less volume, or an earlier stamp.
 pub fn says_less(frame: &CandleFrame, known: &CandleFrame) -> bool {
-    let fewer = |a: Option<u64>, b: Option<u64>| matches!((a, b), (Some(a), Some(b)) if a < b);
     let earlier = matches!((frame.stamped_at, known.stamped_at), (Some(a), Some(b)) if a < b);
-    fewer(frame.candle.trades, known.candle.trades) || frame.candle.volume < known.candle.volume || earlier
+    tells_less(frame, known) || earlier
+}
+
+/// [`says_less`] of frames of two connections, whose stamps do not compare.
+fn tells_less(frame: &CandleFrame, known: &CandleFrame) -> bool {
+    let fewer = |a: Option<u64>, b: Option<u64>| matches!((a, b), (Some(a), Some(b)) if a < b);
+    fewer(frame.candle.trades, known.candle.trades) || frame.candle.volume < known.candle.volume
 }
 
 #[cfg(test)]

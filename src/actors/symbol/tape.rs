@@ -145,22 +145,30 @@ impl SymbolActor {
     /// A stream of trades was attached.
     pub(super) fn attach_tape(&mut self, connection: ConnectionId, acked_at: DateTime<Utc>) {
         let Some(side) = &mut self.tape else { return };
+        let before = side.live.from();
         side.live.attach(connection, acked_at);
-        let from = side.live.from();
-        self.series.iter_mut().for_each(|series| series.build_from(from));
+        self.build_as_heard(before);
     }
 
     pub(super) fn detach_tape(&mut self, connection: ConnectionId) {
         let Some(side) = &mut self.tape else { return };
+        let before = side.live.from();
         side.live.detach(connection);
-        let from = side.live.from();
-        self.series.iter_mut().for_each(|series| series.build_from(from));
+        self.build_as_heard(before);
+    }
+
+    /// Buckets are built from where the stream now begins, unless it goes on from where it began `before`.
+    fn build_as_heard(&mut self, before: Option<DateTime<Utc>>) {
+        let from = self.tape.as_ref().and_then(|side| side.live.from());
+        if from != before {
+            self.series.iter_mut().for_each(|series| series.build_from(from));
+        }
     }
 
     /// Takes what a connection said of trades. True when something was decided.
     pub(super) fn hear(&mut self, batch: &mut StreamBatch, observed_at: DateTime<Utc>) -> bool {
         let Some(side) = &mut self.tape else { return false };
-        if side.live.connection() != Some(batch.connection) {
+        if !side.live.hears(batch.connection) {
             return false;
         }
         let now = self.setup.venue.now();
@@ -173,7 +181,7 @@ impl SymbolActor {
             trades.clear();
         }
         if broke {
-            side.live.interrupted(now);
+            side.live.interrupted(batch.connection, now);
         }
         if let Some(recalled) = news.recalled {
             side.live.recall(batch.connection, &recalled);
@@ -182,7 +190,7 @@ impl SymbolActor {
         let mut trades: Vec<Trade> = trades.into_iter().map(|trade| instrument.in_base(trade)).collect();
         if trades.iter().any(|trade| side.tape.knows_in_part(trade)) {
             // Read in another cut, by REST: what follows is read there too, up to a new run.
-            side.live.interrupted(now);
+            side.live.interrupted(batch.connection, now);
             trades.clear();
             broke = true;
         }
@@ -199,11 +207,11 @@ impl SymbolActor {
             side.keep(fresh, proven, &ids, now);
             built.extend(decided);
         }
-        let (from, is_due) = (side.live.from(), side.is_due(now));
+        let is_due = side.is_due(now);
         let is_news = !built.is_empty() || broke || is_due;
         self.build_again(&times);
         if broke {
-            self.series.iter_mut().for_each(|series| series.build_from(from));
+            self.build_as_heard(None);
         }
         for built in built {
             if let Some(series) = self.series_of(built.timeframe) {

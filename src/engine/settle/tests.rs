@@ -95,10 +95,114 @@ fn frames_of_a_connection_that_was_replaced_are_ignored() {
     let mut tracker = tracker(false);
     feed(&mut tracker, FIRST, frame(1, 3));
     tracker.attach(SECOND, t(2, 10));
+    tracker.detach(FIRST);
+    assert_eq!(tracker.connection(), Some(SECOND));
     assert_eq!(feed(&mut tracker, FIRST, frame(3, 1)), vec![]);
     assert_eq!(alive(&mut tracker, FIRST, t(9, 0)), vec![]);
     tracker.detach(FIRST);
     assert_eq!(tracker.connection(), Some(SECOND), "a late farewell of the old connection changes nothing");
+}
+
+/// The first connection has settled bucket 1, the second was attached meanwhile.
+fn handing_over(has_closed_flag: bool) -> Tracker {
+    let mut tracker = tracker(has_closed_flag);
+    tracker.attach(SECOND, t(1, 20));
+    feed(&mut tracker, FIRST, flagged(1, 3, has_closed_flag));
+    feed(&mut tracker, SECOND, flagged(1, 3, has_closed_flag));
+    alive(&mut tracker, FIRST, t(2, 5));
+    assert_eq!((tracker.connection(), tracker.owned_from()), (Some(FIRST), Some(t(2, 0))));
+    tracker
+}
+
+#[test]
+fn while_both_connections_live_the_first_settles_and_the_second_says_nothing_twice() {
+    for has_closed_flag in [false, true] {
+        let mut tracker = handing_over(has_closed_flag);
+        assert_eq!(feed(&mut tracker, SECOND, flagged(2, 4, has_closed_flag)), vec![]);
+        assert_eq!(alive(&mut tracker, SECOND, t(3, 30)), vec![], "the successor settles nothing");
+        feed(&mut tracker, FIRST, flagged(2, 4, false));
+        assert_eq!(tracker.forming(), Some(bar(2, 4)));
+    }
+}
+
+#[test]
+fn the_successor_settles_the_bucket_of_the_handover_when_it_told_as_much() {
+    let mut tracker = handing_over(false);
+    feed(&mut tracker, FIRST, frame(2, 4));
+    feed(&mut tracker, SECOND, frame(2, 4));
+    tracker.detach(FIRST);
+    assert_eq!((tracker.connection(), tracker.owned_from()), (Some(SECOND), Some(t(2, 0))));
+    assert_eq!(alive(&mut tracker, SECOND, t(3, 5)), vec![stream(2, 4)]);
+}
+
+#[test]
+fn of_a_bucket_of_which_the_first_told_more_the_successor_settles_nothing() {
+    for told in [None, Some(3)] {
+        let mut tracker = handing_over(false);
+        tracker.note_settled(t(1, 0), 55.5);
+        feed(&mut tracker, FIRST, frame(2, 4));
+        told.map(|trades| feed(&mut tracker, SECOND, frame(2, trades)));
+        tracker.detach(FIRST);
+        assert_eq!(alive(&mut tracker, SECOND, t(3, 5)), vec![Verdict::Unsettled(bucket(2))], "{told:?}");
+        feed(&mut tracker, SECOND, frame(3, 1));
+        assert_eq!(alive(&mut tracker, SECOND, t(4, 5)), vec![stream(3, 1)], "from then on it is its own");
+    }
+}
+
+#[test]
+fn a_handover_before_the_bucket_of_the_ack_is_over_leaves_that_to_rest() {
+    let mut tracker = tracker(false);
+    tracker.attach(SECOND, t(1, 20));
+    feed(&mut tracker, FIRST, frame(1, 3));
+    feed(&mut tracker, SECOND, frame(1, 3));
+    tracker.detach(FIRST);
+    assert_eq!(tracker.owned_from(), Some(t(2, 0)));
+    assert_eq!(alive(&mut tracker, SECOND, t(2, 5)), vec![]);
+}
+
+#[test]
+fn a_flag_that_only_the_successor_heard_settles_after_the_handover() {
+    let mut tracker = handing_over(true);
+    feed(&mut tracker, FIRST, flagged(2, 4, false));
+    assert_eq!(feed(&mut tracker, SECOND, flagged(2, 5, true)), vec![]);
+    tracker.detach(FIRST);
+    let closed = Verdict::Final(bar(2, 5), Source::StreamClosed, Rule::Flag);
+    assert_eq!(alive(&mut tracker, SECOND, t(3, 5)), vec![closed]);
+}
+
+#[test]
+fn a_flag_that_both_connections_tell_asks_for_no_read() {
+    let mut tracker = handing_over(true);
+    tracker.detach(FIRST);
+    let mut verdicts = Vec::new();
+    tracker.frame(SECOND, flagged(1, 3, true), |_| true, &mut verdicts);
+    assert_eq!(verdicts, vec![]);
+    tracker.frame(SECOND, flagged(1, 4, true), |_| true, &mut verdicts);
+    assert_eq!(verdicts, vec![Verdict::Reread(bucket(1))], "unless it says something else");
+}
+
+#[test]
+fn a_successor_that_ends_first_changes_nothing() {
+    let mut tracker = handing_over(false);
+    tracker.detach(SECOND);
+    assert_eq!(feed(&mut tracker, SECOND, frame(2, 9)), vec![]);
+    feed(&mut tracker, FIRST, frame(2, 4));
+    assert_eq!(alive(&mut tracker, FIRST, t(3, 5)), vec![stream(2, 4)]);
+}
+
+#[test]
+fn what_a_connection_was_silent_about_is_known_until_rest_has_told_it() {
+    let mut tracker = tracker(false);
+    tracker.note_settled(t(0, 0), 55.5);
+    feed(&mut tracker, FIRST, frame(1, 3));
+    alive(&mut tracker, FIRST, t(4, 5));
+    assert_eq!([0, 1, 2, 3, 4].map(|minute| tracker.was_silent_about(t(minute, 0))), [false, false, true, true, false]);
+    tracker.forget_silence(bucket(2));
+    tracker.abandon_before(t(6, 0));
+    assert_eq!([2, 3, 4, 5].map(|minute| tracker.was_silent_about(t(minute, 0))), [false, true, true, true]);
+    tracker.detach(FIRST);
+    tracker.attach(SECOND, t(6, 10));
+    assert!(!tracker.was_silent_about(t(5, 0)), "that was another connection");
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //!
 //! A run begins a moment after the ack, or at an older trade that the ids tie it to. It ends with
 //! the connection, with a trade whose id shows that others were lost, or when frames had to be
-//! dropped; then a new run begins and what lies between is read by REST.
+//! dropped; then a new run begins and what lies between is read by REST. A connection that is to
+//! take over feeds the same run, and carries it on when the first one ends, if by then the run
+//! reaches to where its own deliveries began.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -50,6 +52,17 @@ pub struct Heard {
 pub struct Live {
     rules: LiveRules,
     run: Option<Run>,
+    successor: Option<Successor>,
+}
+
+/// A connection that is to take over.
+#[derive(Debug, Clone, Copy)]
+struct Successor {
+    connection: ConnectionId,
+    /// Since when it has delivered everything.
+    from: DateTime<Utc>,
+    /// The venue's newest stamp on its frames.
+    alive_at: DateTime<Utc>,
 }
 
 #[derive(Debug)]
@@ -88,12 +101,21 @@ fn builder(rules: &LiveRules, from: DateTime<Utc>) -> Option<Builder> {
 impl Live {
     /// No connection yet.
     pub fn new(rules: LiveRules) -> Live {
-        Live { rules, run: None }
+        Live { rules, run: None, successor: None }
     }
 
     /// The connection that feeds the tape.
     pub fn connection(&self) -> Option<ConnectionId> {
         self.run.as_ref().map(|run| run.connection)
+    }
+
+    /// True for the connection that feeds the tape and for the one that is to take over.
+    pub fn hears(&self, connection: ConnectionId) -> bool {
+        self.connection() == Some(connection) || self.follows(connection)
+    }
+
+    fn follows(&self, connection: ConnectionId) -> bool {
+        self.successor.is_some_and(|next| next.connection == connection)
     }
 
     /// Since when everything has been delivered; before it REST reads.
@@ -106,22 +128,36 @@ impl Live {
         self.run.as_ref().map(|run| run.until)
     }
 
-    /// A subscription was acknowledged at `acked_at` (venue time).
+    /// A subscription was acknowledged at `acked_at` (venue time). While another connection lives,
+    /// this one is its successor.
     pub fn attach(&mut self, connection: ConnectionId, acked_at: DateTime<Utc>) {
-        self.run = Some(Run::new(connection, acked_at + lateness(), &self.rules));
-    }
-
-    /// The connection is gone.
-    pub fn detach(&mut self, connection: ConnectionId) {
-        if self.connection() == Some(connection) {
-            self.run = None;
+        let from = acked_at + lateness();
+        if self.connection().is_some_and(|current| current != connection) {
+            self.successor = Some(Successor { connection, from, alive_at: acked_at });
+        } else {
+            self.run = Some(Run::new(connection, from, &self.rules));
         }
     }
 
-    /// Frames were dropped on the way: what follows is a new run.
-    pub fn interrupted(&mut self, now: DateTime<Utc>) {
-        if let Some(run) = &self.run {
-            self.run = Some(Run::new(run.connection, now + lateness(), &self.rules));
+    /// The connection is gone; its successor takes over.
+    pub fn detach(&mut self, connection: ConnectionId) {
+        self.successor.take_if(|next| next.connection == connection);
+        let Some(ended) = self.run.take_if(|run| run.connection == connection) else { return };
+        self.run = self.successor.take().map(|next| {
+            if ended.until >= next.from {
+                return Run { connection: next.connection, ..ended };
+            }
+            // What it delivered so far went into a run that does not reach to it.
+            Run::new(next.connection, next.from.max(next.alive_at + lateness()), &self.rules)
+        });
+    }
+
+    /// Frames of a connection were dropped on the way: what follows is a new run.
+    pub fn interrupted(&mut self, connection: ConnectionId, now: DateTime<Utc>) {
+        if let Some(next) = self.successor.as_mut().filter(|next| next.connection == connection) {
+            next.from = now + lateness();
+        } else if self.connection() == Some(connection) {
+            self.run = Some(Run::new(connection, now + lateness(), &self.rules));
         }
     }
 
@@ -146,13 +182,21 @@ impl Live {
     /// frame of the connection.
     pub fn hear(&mut self, connection: ConnectionId, trades: Vec<Trade>, alive_at: DateTime<Utc>) -> Heard {
         let mut heard = Heard::default();
-        if self.connection() != Some(connection) {
+        if !self.hears(connection) {
             return heard;
         }
+        // Without dense ids a trade of the successor says nothing of those before it.
+        let until = self.until().filter(|_| self.follows(connection) && !self.rules.ids_are_dense);
         for trade in trades {
             self.one(trade, alive_at, &mut heard);
         }
-        self.pass_time(alive_at, &mut heard);
+        match self.successor.as_mut().filter(|next| next.connection == connection) {
+            Some(next) => next.alive_at = next.alive_at.max(alive_at),
+            None => self.pass_time(alive_at, &mut heard),
+        }
+        if let (Some(run), Some(until)) = (&mut self.run, until) {
+            run.until = until;
+        }
         heard
     }
 
@@ -278,110 +322,4 @@ fn proven(run: &Run) -> Option<Span> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::market::Timeframe;
-
-    const LINE: ConnectionId = ConnectionId(7);
-
-    fn t(second: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_795_183_200 + second, 0).unwrap()
-    }
-
-    fn trade(id: u64, second: i64) -> Trade {
-        let id = TradeId::Number(id);
-        Trade { last_id: id.clone(), id, time: t(second), price: 10.into(), amount: 1.into(), side: None }
-    }
-
-    fn live(ids_are_dense: bool) -> Live {
-        let grids = vec![Grid::utc(Timeframe::M1)];
-        let mut live = Live::new(LiveRules { ids_are_dense, grids, quiet: QuietPolicy::Omits });
-        live.attach(LINE, t(0));
-        live
-    }
-
-    fn ids(heard: &Heard) -> Vec<(u64, u64)> {
-        heard.ids.ranges().iter().map(|range| (range.first, range.last)).collect()
-    }
-
-    fn candles(heard: &Heard) -> Vec<(i64, Option<u64>)> {
-        let all = heard.built.iter().flat_map(|built| &built.candles);
-        all.map(|(candle, ..)| ((candle.open_time - t(0)).num_seconds(), candle.trades)).collect()
-    }
-
-    #[test]
-    fn what_a_connection_delivers_without_a_hole_is_proven_and_built() {
-        for dense in [true, false] {
-            let mut live = live(dense);
-            let heard = live.hear(LINE, vec![trade(5, 30), trade(6, 61), trade(7, 119)], t(119));
-            assert_eq!(heard.proven, [Span::new(t(2), t(117))]);
-            assert_eq!((ids(&heard), candles(&heard)), (if dense { vec![(5, 7)] } else { vec![] }, vec![]));
-            let heard = live.hear(LINE, vec![], t(122));
-            assert_eq!((&heard.proven, candles(&heard)), (&vec![Span::new(t(2), t(120))], vec![(60, Some(2))]));
-        }
-    }
-
-    #[test]
-    fn trades_in_another_order_wait_for_those_before_them() {
-        let mut live = live(true);
-        live.hear(LINE, vec![trade(5, 30)], t(30));
-        let heard = live.hear(LINE, vec![trade(7, 32), trade(7, 32)], t(32));
-        assert_eq!((heard.fresh.len(), ids(&heard)), (1, vec![]));
-        let heard = live.hear(LINE, vec![trade(6, 31), trade(8, 33)], t(33));
-        assert_eq!((heard.fresh.len(), ids(&heard), heard.broke), (2, vec![(6, 8)], false));
-    }
-
-    #[test]
-    fn a_lost_trade_ends_the_run_and_what_waited_begins_the_next() {
-        let mut live = live(true);
-        live.hear(LINE, vec![trade(5, 30)], t(30));
-        live.hear(LINE, vec![trade(7, 62)], t(62));
-        let heard = live.hear(LINE, vec![trade(8, 66)], t(66));
-        assert!(heard.broke);
-        assert_eq!(ids(&heard), [(7, 8)]);
-        assert_eq!(heard.proven[0], Span::new(t(2), t(28)), "nothing after the last trade before the hole");
-        assert_eq!(live.from(), Some(t(62) + TimeDelta::microseconds(1)));
-        let heard = live.hear(LINE, vec![trade(9, 130), trade(10, 185)], t(185));
-        assert_eq!(candles(&heard), [(120, Some(1))], "the minute of the hole is not ours");
-    }
-
-    #[test]
-    fn an_old_trade_of_the_ack_ties_the_run_to_what_was_before() {
-        let mut live = live(true);
-        live.recall(LINE, &trade(4, -100));
-        live.recall(LINE, &trade(3, -110));
-        let heard = live.hear(LINE, vec![trade(5, 30)], t(125));
-        assert_eq!(heard.proven, [Span::new(t(-100) + TimeDelta::microseconds(1), t(123))]);
-        assert_eq!(candles(&heard), [(0, Some(1))]);
-        let mut sparse = super::tests::live(false);
-        sparse.recall(LINE, &trade(4, -100));
-        assert_eq!(sparse.from(), Some(t(2)), "without dense ids an old trade proves nothing");
-    }
-
-    #[test]
-    fn an_announced_trade_that_never_came_was_lost() {
-        let mut live = live(true);
-        live.announce(LINE, &TradeId::Number(4), t(-1));
-        assert_eq!(live.from(), Some(t(1)));
-        live.hear(LINE, vec![trade(5, 30)], t(30));
-        let heard = live.announce(LINE, &TradeId::Number(5), t(40));
-        assert_eq!((heard.broke, heard.proven), (false, vec![Span::new(t(1), t(38))]));
-        let heard = live.announce(LINE, &TradeId::Number(6), t(60));
-        assert!(heard.broke);
-        assert_eq!(live.from(), Some(t(62)), "it may have been traded at that very instant, in the next minute");
-        assert!(!live.hear(LINE, vec![trade(7, 63)], t(63)).broke);
-        assert_eq!(candles(&live.hear(LINE, vec![], t(190))), [], "nothing is said of the minute it broke in");
-    }
-
-    #[test]
-    fn a_run_ends_with_its_connection() {
-        let mut live = live(true);
-        assert_eq!(live.hear(ConnectionId(8), vec![trade(1, 1)], t(9)), Heard::default());
-        live.interrupted(t(50));
-        assert_eq!(live.from(), Some(t(52)));
-        live.detach(ConnectionId(8));
-        assert!(live.connection().is_some());
-        live.detach(LINE);
-        assert_eq!(live.from(), None);
-    }
-}
+mod tests;

@@ -19,6 +19,7 @@ use crate::mirror;
 pub use crate::store::ExchangeMode;
 pub use crate::store::postgres::Timescale;
 use crate::store::{self, StoreError};
+use crate::supervise::connections::{DeafPolicy, RotationPolicy};
 use crate::supervise::policy::{ReprobePolicy, RestartPolicy};
 use crate::telemetry::Logging;
 use crate::transport::net::NetOptions;
@@ -41,6 +42,10 @@ pub struct Config {
     pub restart: RestartPolicies,
     /// How a venue's stream is tried again while its symbols are polled.
     pub reprobe: ReprobePolicy,
+    /// When a connection is replaced before its venue ends it.
+    pub rotation: RotationPolicy,
+    /// When a silent stream is taken for deaf.
+    pub deaf: DeafPolicy,
     /// How the writer batches.
     pub writer: WriterConfig,
     /// What waits while a server database is away.
@@ -144,6 +149,8 @@ impl Default for Config {
                 writer: RestartPolicy::WRITER,
             },
             reprobe: ReprobePolicy::default(),
+            rotation: RotationPolicy::default(),
+            deaf: DeafPolicy::default(),
             writer: WriterConfig { batch_rows: 2000, batch_age: Duration::from_millis(20), queue_messages: 256 },
             spool: SpoolConfig {
                 folder: PathBuf::from("."),
@@ -255,6 +262,12 @@ impl Config {
             section.read("jitter", &mut reprobe.jitter);
             require_order(section, ("first", reprobe.first), ("max", reprobe.max));
         });
+        section.section("rotation", |section| {
+            section.read_wait("lead", &mut self.rotation.lead);
+            section.read("jitter", &mut self.rotation.jitter);
+            section.read_wait("patience", &mut self.rotation.patience);
+        });
+        section.section("deaf", |section| read_deaf(section, &mut self.deaf));
         section.section("writer", |section| {
             section.read_count("batch_rows", &mut self.writer.batch_rows);
             section.read_wait("batch_age", &mut self.writer.batch_age);
@@ -328,6 +341,21 @@ fn read_restart(section: &mut Section<'_>, policy: &mut RestartPolicy) {
     section.read("jitter", &mut policy.jitter);
     section.read("exhausted", &mut policy.exhausted);
     require_order(section, ("backoff_first", policy.backoff_first), ("backoff_max", policy.backoff_max));
+}
+
+/// The bound must leave time to ask and to hear the answer.
+const SHORTEST_DEAFNESS: Duration = Duration::from_secs(60);
+
+fn read_deaf(section: &mut Section<'_>, deaf: &mut DeafPolicy) {
+    section.read("within", &mut deaf.within);
+    if deaf.within < SHORTEST_DEAFNESS {
+        section.fault("within", format!("must be at least 1m, is {}", format_duration(deaf.within)));
+    }
+    section.read_wait("rest", &mut deaf.rest);
+    section.read_wait("rest_max", &mut deaf.rest_max);
+    require_order(section, ("rest", deaf.rest), ("rest_max", deaf.rest_max));
+    section.read_count("symbols", &mut deaf.symbols);
+    section.read("share", &mut deaf.share);
 }
 
 fn require_order(section: &mut Section<'_>, low: (&str, Duration), high: (&str, Duration)) {

@@ -192,6 +192,8 @@ pub enum StreamNews {
         /// Why.
         error: VenueError,
     },
+    /// The venue announces that it will end this connection.
+    Closing,
     /// The venue says it is up or down.
     VenueStatus {
         /// Up.
@@ -286,8 +288,11 @@ pub struct SymbolNotice {
 pub enum SymbolNews {
     /// It stored something: its back-off may start small again.
     Useful,
-    /// REST found trading in a bucket that the stream was silent about.
-    Deaf,
+    /// REST shows trading of which the stream says nothing.
+    Deaf {
+        /// What of it is not told.
+        channel: Channel,
+    },
 }
 
 /// ProbeActor -> ExchangeActor: the venue answered. No reply.
@@ -357,6 +362,15 @@ pub struct Blocked {
     pub exchange: String,
     /// Our clock.
     pub until: DateTime<Utc>,
+}
+
+/// ExchangeActor -> StreamActor: hand over what you hold and end as failed. No reply; the exit guard
+/// answers.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Condemn {
+    /// What is wrong with the connection.
+    pub why: String,
 }
 
 /// Parent -> child: hand over what you hold and end. No reply; the exit guard answers.

@@ -3,6 +3,7 @@
 pub mod book;
 pub mod budget;
 pub mod derive;
+pub mod ear;
 pub mod page;
 pub mod queue;
 pub mod settle;

@@ -20,7 +20,7 @@ use crate::market::{Candle, Grid, Rule, Source, Span, SpanSet};
 const SILENCES: usize = 256;
 
 /// Names one connection's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct ConnectionId(pub u64);
 
 /// The venue data frames are judged by.
@@ -161,11 +161,8 @@ impl Tracker {
         self.successor.take_if(|link| link.connection == connection);
         let Some(ended) = self.link.take_if(|link| link.connection == connection) else { return };
         self.silent = SpanSet::new();
-        self.link = self.successor.take().map(|link| Link {
-            next: link.next.max(ended.next),
-            told_before: ended.open,
-            ..link
-        });
+        self.link =
+            self.successor.take().map(|link| Link { next: link.next.max(ended.next), told_before: ended.open, ..link });
     }
 
     /// True for a bucket that was decided although the connection had told nothing of it: should

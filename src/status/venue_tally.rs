@@ -21,6 +21,9 @@ struct Counters {
     rest_calls: AtomicU64,
     frames: AtomicU64,
     connections: AtomicU64,
+    rotations: AtomicU64,
+    rotations_failed: AtomicU64,
+    deaf: AtomicU64,
     gaps_healed: AtomicU64,
     finals: [AtomicU64; FINAL_WITHIN_SECONDS.len() + 1],
     finals_ms: AtomicU64,
@@ -45,6 +48,12 @@ pub struct VenueTotals {
     pub frames: u64,
     /// Stream connections opened.
     pub connections: u64,
+    /// Stream connections replaced before the venue ended them.
+    pub rotations: u64,
+    /// New connections that were to replace one and did not prove themselves.
+    pub rotations_failed: u64,
+    /// How often a stream was found to be deaf for a symbol.
+    pub deaf: u64,
     /// Missing stretches that became complete.
     pub gaps_healed: u64,
     /// How many candles were durable within each of [`FINAL_WITHIN_SECONDS`] after their close and not
@@ -72,6 +81,21 @@ impl VenueTally {
         self.0.connections.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a connection that was replaced before the venue ended it.
+    pub fn rotation(&self) {
+        self.0.rotations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection that was to replace another one and did not prove itself.
+    pub fn rotation_failed(&self) {
+        self.0.rotations_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a symbol of which a stream turned out to say nothing.
+    pub fn deaf(&self) {
+        self.0.deaf.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts missing stretches that became complete.
     pub fn gaps_healed(&self, count: u64) {
         self.0.gaps_healed.fetch_add(count, Ordering::Relaxed);
@@ -97,6 +121,9 @@ impl VenueTally {
             rest_calls: read(&self.0.rest_calls),
             frames: read(&self.0.frames),
             connections: read(&self.0.connections),
+            rotations: read(&self.0.rotations),
+            rotations_failed: read(&self.0.rotations_failed),
+            deaf: read(&self.0.deaf),
             gaps_healed: read(&self.0.gaps_healed),
             finals: self.0.finals.each_ref().map(read),
             finals_ms: read(&self.0.finals_ms),

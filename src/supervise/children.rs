@@ -97,6 +97,14 @@ impl<I: Ord + Clone + Send + 'static, A: Actor> Children<I, A> {
         self.children.get(id).map_or(0, |child| child.failures)
     }
 
+    /// The record of a child whose work another one carries on becomes that one's; the first is forgotten.
+    pub fn succeed(&mut self, from: &I, to: &I) {
+        let Some(record) = self.children.remove(from) else { return };
+        if let Some(child) = self.children.get_mut(to) {
+            (child.failures, child.window) = (record.failures + child.failures, record.window);
+        }
+    }
+
     /// Forgets a child; its end will not be answered.
     pub fn remove(&mut self, id: &I) -> Option<Addr<A>> {
         self.children.remove(id).and_then(|child| child.addr)

@@ -5,6 +5,7 @@
 //! how it ended; the parent decides from data when the next life begins.
 
 pub mod children;
+pub mod connections;
 pub mod exit;
 pub mod family;
 pub mod jitter;

@@ -118,7 +118,7 @@ impl ReprobePolicy {
     }
 }
 
-fn growing_wait(first: Duration, max: Duration, jitter: f64, step: u32, random: f64) -> Duration {
+pub(super) fn growing_wait(first: Duration, max: Duration, jitter: f64, step: u32, random: f64) -> Duration {
     let grown = first.saturating_mul(2u32.saturating_pow(step)).min(max);
     grown.mul_f64(1.0 - jitter.clamp(0.0, 1.0) * random.clamp(0.0, 1.0))
 }

@@ -86,6 +86,21 @@ const REVISIONS: Metric = counter("candlewick_revisions_total", &[], "Final valu
 const REST_CALLS: Metric = counter("candlewick_rest_calls_total", EXCHANGE, "HTTP calls made.");
 const FRAMES: Metric = counter("candlewick_frames_total", EXCHANGE, "Stream frames received.");
 const CONNECTIONS: Metric = counter("candlewick_connections_total", EXCHANGE, "Stream connections opened.");
+const ROTATIONS: Metric = counter(
+    "candlewick_rotations_total",
+    EXCHANGE,
+    "Stream connections replaced by a proven one before the exchange ended them.",
+);
+const ROTATIONS_FAILED: Metric = counter(
+    "candlewick_rotations_failed_total",
+    EXCHANGE,
+    "New connections that were to replace one and were given up; the old one went on.",
+);
+const DEAF: Metric = counter(
+    "candlewick_deaf_symbols_total",
+    EXCHANGE,
+    "How often a stream was found to say nothing of a symbol that traded.",
+);
 const GAPS_HEALED: Metric =
     counter("candlewick_gaps_healed_total", EXCHANGE, "Open gaps that became complete as a whole.");
 const BUDGET: Metric = gauge(
@@ -109,7 +124,7 @@ const SPOOL_LIMIT: Metric =
 const DROPPED: Metric = counter("candlewick_dropped_total", &["reason"], "What was left out, by reason.");
 
 /// Every metric, in the order in which they are told.
-pub const METRICS: [Metric; 29] = [
+pub const METRICS: [Metric; 32] = [
     BUILD,
     UP,
     STARTED,
@@ -131,6 +146,9 @@ pub const METRICS: [Metric; 29] = [
     REST_CALLS,
     FRAMES,
     CONNECTIONS,
+    ROTATIONS,
+    ROTATIONS_FAILED,
+    DEAF,
     GAPS_HEALED,
     BUDGET,
     TIME_TO_FINAL,
@@ -265,6 +283,9 @@ fn page(records: &[StatusRecord], totals: &Totals, now_ms: i64, is_alive: bool) 
     venues(&REST_CALLS, |venue| venue.rest_calls);
     venues(&FRAMES, |venue| venue.frames);
     venues(&CONNECTIONS, |venue| venue.connections);
+    venues(&ROTATIONS, |venue| venue.rotations);
+    venues(&ROTATIONS_FAILED, |venue| venue.rotations_failed);
+    venues(&DEAF, |venue| venue.deaf);
     venues(&GAPS_HEALED, |venue| venue.gaps_healed);
     let shares = |(id, venue): (&&'static str, &VenueTotals)| {
         let shares = venue.budget_used.iter().map(|(limit, share)| (vec![*id, *limit], *share));

@@ -11,6 +11,7 @@ use super::ExchangeActor;
 use super::rest::Work;
 use crate::actors::messages::{Door, Probed};
 use crate::actors::probe::{ProbeActor, ProbeSetup};
+use crate::engine::budget::{Admission, Priority};
 use crate::exchange::{Channel, Instrument, InstrumentSource};
 use crate::market::Symbol;
 use crate::store::ExchangeMode;
@@ -73,7 +74,13 @@ impl ExchangeActor {
         let wants_stream =
             self.setup.row.mode != ExchangeMode::Poll && !self.streams_work && self.blocked(Door::Stream).is_none();
         let capabilities = self.setup.venue.capabilities();
-        let stream_trial = self.stream_trial().filter(|_| wants_stream);
+        let mut stream_trial = self.stream_trial().filter(|_| wants_stream);
+        if stream_trial.is_some()
+            && let Admission::WaitUntil(until) = self.admit_connect(Priority::Live)
+        {
+            stream_trial = None;
+            ctx.run_later(self.wall_until(until), |actor, ctx| actor.start_probe(ctx));
+        }
         // One symbol shows that a venue without an instrument list is there; the others are asked for in the queue.
         let mut symbols: Vec<Symbol> = self.wanted.keys().cloned().collect();
         if capabilities.instruments == InstrumentSource::PerSymbol {

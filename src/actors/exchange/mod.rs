@@ -2,9 +2,11 @@
 //! one SymbolActor per symbol. A venue that is down is not its symbols' failure: the gate closes,
 //! their calls wait, and a probe (restarted with back-off) opens it again.
 
+mod deaf;
 mod gate;
 mod report;
 mod rest;
+mod rotation;
 mod streams;
 mod symbols;
 mod tickers;
@@ -39,6 +41,7 @@ use crate::market::Symbol;
 use crate::store::spool::Backlog;
 use crate::store::{ExchangeMode, ExchangeRow, Store, SymbolRow, SymbolState};
 use crate::supervise::children::Children;
+use crate::supervise::connections::{DeafPolicy, RotationPolicy};
 use crate::supervise::exit::{Exit, ExitGuard};
 use crate::supervise::family::Member;
 use crate::supervise::jitter::Jitter;
@@ -84,6 +87,10 @@ pub struct ExchangeSetup {
     pub policies: RestartPolicies,
     /// When a stream that was not available is tried again.
     pub reprobe: ReprobePolicy,
+    /// When a connection is replaced before the venue ends it.
+    pub rotation: RotationPolicy,
+    /// When a silent stream is taken for deaf.
+    pub deaf: DeafPolicy,
     /// The random part of waits.
     pub jitter: Jitter,
     /// How often tickers are read, in our clock.
@@ -181,6 +188,7 @@ impl ExchangeActor {
         for symbol in gone {
             self.stop_symbol(&symbol);
             self.wanted.remove(&symbol);
+            self.lines.polled.forget(&symbol);
             if self.symbols.remove(&symbol).is_none() {
                 self.forget(&symbol);
             }

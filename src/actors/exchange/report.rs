@@ -26,7 +26,13 @@ impl ExchangeActor {
                     format!("poll periods stretched: {waiting} calls wait for the rate limit"),
                 )
             }
-            (Gate::Open, None) => (Health::Running, Phase::Live, String::new()),
+            (Gate::Open, None) => {
+                let message = match self.lines.rotating() {
+                    (0, _) => String::new(),
+                    (count, all) => format!("replacing {count} of {all} connections before the exchange ends them"),
+                };
+                (Health::Running, Phase::Live, message)
+            }
         };
         status.do_send(Report(report));
     }

@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix::prelude::*;
+use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
 use super::ExchangeActor;
+use super::deaf::Polled;
 use crate::actors::messages::{Stop, StreamDetached, StreamNews, StreamNotice, Subscribe, Unsubscribe};
 use crate::actors::stream::{StreamActor, StreamKey, StreamSetup};
-use crate::actors::symbol::{SymbolActor, streamed_channels};
+use crate::actors::symbol::streamed_channels;
 use crate::engine::budget::{Admission, Priority};
 use crate::engine::settle::ConnectionId;
 use crate::exchange::{Channel, Cost, Subscription};
@@ -20,14 +22,26 @@ use crate::store::ExchangeMode;
 use crate::supervise::exit::{ChildExited, Exit, ExitGuard};
 use crate::supervise::policy::Decision;
 
-/// How long a symbol that its stream was silent about is polled before the stream is tried again.
-const DEAF_REST: Duration = Duration::from_secs(900);
+/// Connects of one venue are at least so far apart, less where it allows more, and at most half of it
+/// is left out by chance: many that were lost together do not return together.
+const CONNECT_GAP: Duration = Duration::from_millis(250);
 
 /// A connection and what it carries.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Line {
-    connection: ConnectionId,
-    carries: BTreeMap<Symbol, Vec<Channel>>,
+    pub connection: ConnectionId,
+    pub carries: BTreeMap<Symbol, Vec<Channel>>,
+    /// The connection that this one is to take over from.
+    pub succeeds: Option<StreamKey>,
+    /// It has delivered something after its acks.
+    pub is_proven: bool,
+    /// The venue has announced its end.
+    pub is_closing: bool,
+    /// When it is replaced itself, and how often that failed.
+    pub rotation: Option<SpawnHandle>,
+    pub failed_rotations: u32,
+    /// Symbols for which it turned out to be deaf.
+    pub deaf: BTreeSet<Symbol>,
 }
 
 impl Line {
@@ -39,13 +53,38 @@ impl Line {
 /// All connections of an exchange.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    lines: BTreeMap<StreamKey, Line>,
-    /// Symbols that are polled although the venue streams.
-    pub polled: BTreeSet<Symbol>,
+    pub lines: BTreeMap<StreamKey, Line>,
+    pub polled: Polled,
+    /// No connect leaves before.
+    next_connect_at: DateTime<Utc>,
+}
+
+impl Lines {
+    /// The connections that serve, without those that are to take over.
+    pub fn current(&mut self) -> impl Iterator<Item = (&StreamKey, &mut Line)> {
+        self.lines.iter_mut().filter(|(_, line)| line.succeeds.is_none())
+    }
+
+    /// The connection that is to take over from another one.
+    pub fn successor_of(&self, key: &StreamKey) -> Option<StreamKey> {
+        self.lines.iter().find(|(_, line)| line.succeeds == Some(*key)).map(|(next, _)| *next)
+    }
+
+    /// How many connections are being replaced, and of how many.
+    pub fn rotating(&self) -> (usize, usize) {
+        let rotating = self.lines.values().filter(|line| line.succeeds.is_some()).count();
+        (rotating, self.lines.len() - rotating)
+    }
+
+    /// A key that no connection of its group has.
+    pub fn free_key(&self, group: u32) -> StreamKey {
+        let numbers = self.lines.keys().filter(|(of, _)| *of == group).map(|(_, number)| number + 1);
+        (group, numbers.max().unwrap_or(0))
+    }
 }
 
 impl ExchangeActor {
-    fn may_stream(&self) -> bool {
+    pub(super) fn may_stream(&self) -> bool {
         self.streams_work && self.setup.row.mode != ExchangeMode::Poll && self.setup.venue.capabilities().has_stream()
     }
 
@@ -63,25 +102,24 @@ impl ExchangeActor {
             groups.entry(group).or_default().push(channel);
         }
         for (group, channels) in groups {
-            let in_group = || self.lines.lines.iter().filter(|((line_group, _), _)| *line_group == group);
+            let lines = &self.lines.lines;
+            let in_group = || lines.iter().filter(|((of, _), line)| *of == group && line.succeeds.is_none());
             let carrying = in_group().find(|(_, line)| line.carries.contains_key(symbol));
             let place =
                 carrying.or_else(|| in_group().find(|(_, line)| line.subscriptions() + channels.len() <= limit));
-            let key = match place {
-                Some((key, _)) => *key,
-                None => (group, in_group().map(|((_, number), _)| number + 1).max().unwrap_or(0)),
-            };
-            let is_new = !self.lines.lines.contains_key(&key);
-            let line = self
-                .lines
-                .lines
-                .entry(key)
-                .or_insert_with(|| Line { connection: ConnectionId(0), carries: BTreeMap::new() });
-            line.carries.insert(symbol.clone(), channels.clone());
-            if let (Some(stream), Some(receiver)) = (self.streams.addr(&key), self.symbols.addr(symbol)) {
-                let stream_id = instrument.stream_id.clone();
-                stream.do_send(Subscribe { stream_id, symbol: symbol.clone(), channels, receiver: receiver.clone() });
-            } else if is_new {
+            let key = place.map_or_else(|| self.lines.free_key(group), |(key, _)| *key);
+            let is_new = !lines.contains_key(&key);
+            // One that is being replaced and one that is to take over carry the same.
+            for key in [Some(key), self.lines.successor_of(&key)].into_iter().flatten() {
+                let line = self.lines.lines.entry(key).or_default();
+                line.carries.insert(symbol.clone(), channels.clone());
+                if let (Some(stream), Some(receiver)) = (self.streams.addr(&key), self.symbols.addr(symbol)) {
+                    let (stream_id, channels) = (instrument.stream_id.clone(), channels.clone());
+                    let (symbol, receiver) = (symbol.clone(), receiver.clone());
+                    stream.do_send(Subscribe { stream_id, symbol, channels, receiver });
+                }
+            }
+            if is_new {
                 // Symbols that come in the same moment share the first connect.
                 ctx.run_later(Duration::from_millis(1), move |actor, ctx| actor.connect(key, ctx));
             }
@@ -109,20 +147,40 @@ impl ExchangeActor {
         if self.is_stopping || !self.may_stream() || self.streams.addr(&key).is_some() {
             return;
         }
-        let Some(line) = self.lines.lines.get_mut(&key).filter(|line| !line.carries.is_empty()) else {
+        if self.lines.lines.get(&key).is_none_or(|line| line.carries.is_empty()) {
             self.lines.lines.remove(&key);
             self.streams.remove(&key);
             return;
-        };
-        let now = self.setup.venue.clock.now();
-        let admission = {
-            let mut budgets = self.setup.budgets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            budgets.connects.request(Cost { limit: 0, units: 1 }, Priority::Live, now)
-        };
-        if let Admission::WaitUntil(until) = admission {
+        }
+        if let Admission::WaitUntil(until) = self.admit_connect(Priority::Live) {
             return self.connect_at(key, until, ctx);
         }
+        self.open(key, ctx);
+        self.plan_rotation(key, ctx);
+    }
+
+    /// Asks for a connect: within the venue's limit, and not right after another one.
+    pub(super) fn admit_connect(&mut self, priority: Priority) -> Admission {
+        let now = self.setup.venue.clock.now();
+        if now < self.lines.next_connect_at {
+            return Admission::WaitUntil(self.lines.next_connect_at);
+        }
+        let cost = Cost { limit: 0, units: 1 };
+        let admission = self.with_budgets(|budgets| budgets.connects.request(cost, priority, now));
+        if admission == Admission::Go {
+            let allowed = self.setup.venue.capabilities().connection.connects;
+            let gap = (allowed.window / allowed.capacity.max(1)).min(CONNECT_GAP);
+            self.lines.next_connect_at = now + gap.mul_f64(1.0 - self.setup.jitter.draw() / 2.0);
+        }
+        admission
+    }
+
+    /// Begins a life of a connection that may be made now.
+    pub(super) fn open(&mut self, key: StreamKey, ctx: &mut Context<Self>) {
+        let Some(line) = self.lines.lines.get_mut(&key) else { return };
         line.connection = ConnectionId(self.setup.connections.fetch_add(1, Ordering::Relaxed));
+        (line.is_proven, line.is_closing, line.failed_rotations) = (false, false, 0);
+        line.deaf.clear();
         let (connection, carried) = (line.connection, line.carries.clone());
         let first = carried.iter().find_map(|(symbol, channels)| {
             let stream_id = self.instruments.get(symbol)?.stream_id.clone();
@@ -153,7 +211,7 @@ impl ExchangeActor {
         self.streams.started(key, generation, stream);
     }
 
-    fn connect_at(&mut self, key: StreamKey, at: chrono::DateTime<chrono::Utc>, ctx: &mut Context<Self>) {
+    fn connect_at(&mut self, key: StreamKey, at: DateTime<Utc>, ctx: &mut Context<Self>) {
         let wait = self.wall_until(at);
         ctx.run_later(wait, move |actor, ctx| actor.connect(key, ctx));
     }
@@ -180,36 +238,34 @@ impl Handler<StreamNotice> for ExchangeActor {
     type Result = ();
 
     fn handle(&mut self, notice: StreamNotice, ctx: &mut Context<Self>) {
-        let key = self.lines.lines.iter().find(|(_, line)| line.connection == notice.connection).map(|(key, _)| *key);
-        match notice.news {
-            StreamNews::Proven => {
-                if let Some(key) = key {
-                    let now = self.setup.venue.clock.now();
-                    self.streams.useful(&key, now);
+        let line = self.lines.lines.iter_mut().find(|(_, line)| line.connection == notice.connection);
+        match (notice.news, line) {
+            (StreamNews::Proven, Some((key, line))) => {
+                line.is_proven = true;
+                let (key, is_successor) = (*key, line.succeeds.is_some());
+                if is_successor {
+                    return self.successor_proven(key, ctx);
                 }
+                let now = self.setup.venue.clock.now();
+                self.streams.useful(&key, now);
             }
-            StreamNews::Refused { symbol, error } => {
+            (StreamNews::Refused { symbol, error }, Some((key, line))) if line.succeeds.is_some() => {
+                let key = *key;
+                self.successor_refused(key, &symbol, &error);
+            }
+            (StreamNews::Refused { symbol, error }, _) => {
                 info!(%symbol, %error, "polled, because its stream was refused");
-                self.poll_for(symbol, ctx);
+                self.poll_for(symbol, self.setup.deaf.rest, ctx);
             }
-            StreamNews::VenueStatus { is_up: true, .. } => {}
-            StreamNews::VenueStatus { is_up: false, message } => {
+            (StreamNews::Closing, Some((key, _))) => {
+                let key = *key;
+                self.closing(key, ctx);
+            }
+            (StreamNews::Proven | StreamNews::Closing, None) | (StreamNews::VenueStatus { is_up: true, .. }, _) => {}
+            (StreamNews::VenueStatus { is_up: false, message }, _) => {
                 self.close_gate(format!("the venue says {message}"), ctx);
             }
         }
-    }
-}
-
-impl ExchangeActor {
-    /// Polls a symbol for a while, then lets its stream try again.
-    pub(super) fn poll_for(&mut self, symbol: Symbol, ctx: &mut Context<Self>) {
-        self.detach(&symbol);
-        self.lines.polled.insert(symbol.clone());
-        let rest = self.setup.venue.clock.to_wall(DEAF_REST);
-        ctx.run_later(rest, move |actor, ctx| {
-            actor.lines.polled.remove(&symbol);
-            actor.attach(&symbol, ctx);
-        });
     }
 }
 
@@ -220,16 +276,23 @@ impl Handler<ChildExited<StreamKey>> for ExchangeActor {
         let now = self.setup.venue.clock.now();
         let Some(decision) = self.streams.exited(&message, now, self.setup.jitter.draw()) else { return };
         let key = message.id;
+        let line = self.lines.lines.get_mut(&key);
+        if let Some(planned) = line.and_then(|line| line.rotation.take()) {
+            ctx.cancel_future(planned);
+        }
         if let Some(line) = self.lines.lines.get(&key) {
-            for symbol in line.carries.keys() {
-                if let Some(receiver) = self.symbols.addr(symbol) {
-                    let receiver: &Addr<SymbolActor> = receiver;
-                    receiver.do_send(StreamDetached { connection: line.connection });
-                }
-            }
+            // One that was taken off it a moment ago may not have been told.
+            let detached = StreamDetached { connection: line.connection };
+            self.symbols.living().for_each(|(_, receiver)| receiver.do_send(detached));
         }
         if self.is_stopping {
             return self.stop_symbols_when_streams_ended(ctx);
+        }
+        if let Some(first) = self.lines.lines.get(&key).and_then(|line| line.succeeds) {
+            return self.successor_ended(key, first, ctx);
+        }
+        if let Some(next) = self.lines.successor_of(&key) {
+            return self.succeeded(key, next, ctx);
         }
         let exchange = self.setup.venue.id();
         match (&message.exit, decision) {

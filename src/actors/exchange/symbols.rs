@@ -85,6 +85,7 @@ impl ExchangeActor {
             writer: self.setup.writer.clone(),
             status: self.setup.status.clone(),
             parent: parent.clone(),
+            deaf_within: self.setup.deaf.within,
             restarts,
             guard: ExitGuard::new(symbol.clone(), generation, parent.recipient()),
             member: self.setup.member.clone(),
@@ -121,7 +122,7 @@ impl Handler<SymbolNotice> for ExchangeActor {
         }
         match notice.news {
             SymbolNews::Useful => self.symbols.useful(&notice.symbol, self.setup.venue.clock.now()),
-            SymbolNews::Deaf => self.poll_for(notice.symbol, ctx),
+            SymbolNews::Deaf { channel } => self.heard_deaf(notice.symbol, channel, ctx),
         }
     }
 }

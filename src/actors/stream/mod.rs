@@ -20,7 +20,7 @@ use tracing::{debug, info};
 use self::control::{Named, Request};
 use self::routes::{Route, subscriptions_of};
 use super::exchange::ExchangeActor;
-use super::messages::{Stop, StreamBatch, StreamNews, StreamNotice, Subscribe, TurnedAway};
+use super::messages::{Condemn, Stop, StreamBatch, StreamNews, StreamNotice, Subscribe, TurnedAway};
 use super::venue::Venue;
 use crate::engine::settle::{CandleFrame, ConnectionId};
 use crate::exchange::{ControlFrame, Dialogue, Event, Subscription};
@@ -237,7 +237,7 @@ impl StreamActor {
             }
             Event::Closing => {
                 info!("the venue announced the end of this connection");
-                self.end(Exit::Finished, ctx);
+                self.notify(StreamNews::Closing);
             }
             Event::VenueStatus { is_up, message } => {
                 self.notify(StreamNews::VenueStatus { is_up, message: message.into_owned() });
@@ -300,6 +300,14 @@ impl StreamHandler<Result<Frame, TransportError>> for StreamActor {
 
     fn finished(&mut self, ctx: &mut Context<Self>) {
         self.end(Exit::Failed("the connection ended".to_owned()), ctx);
+    }
+}
+
+impl Handler<Condemn> for StreamActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Condemn, ctx: &mut Context<Self>) {
+        self.end(Exit::Failed(message.why), ctx);
     }
 }
 

@@ -57,6 +57,8 @@ impl Supervisor {
             status: self.status.slot(),
             policies: self.config.restart.clone(),
             reprobe: self.config.reprobe,
+            rotation: self.config.rotation,
+            deaf: self.config.deaf,
             jitter: self.jitter.of(&id, generation),
             ticker_every: self.config.ticker_every(name),
             budgets: budgets.clone(),

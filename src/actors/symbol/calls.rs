@@ -95,6 +95,7 @@ impl SymbolActor {
         let page = Page { asked: call.span, rows, sent_at, observed_at };
         let conclusion = self.series[index].book.conclude(&call, &page);
         self.series[index].book.concluded(&call, &conclusion, sent_at);
+        self.compare_silence(index, &conclusion.candles);
         self.setup.venue.tally.dropped("row_off_the_grid", u64::from(conclusion.refused_rows));
         let (id, grid, denied) = (self.series[index].id, self.series[index].grid(), conclusion.denied.clone());
         let store = self.setup.store.clone();

@@ -7,6 +7,7 @@
 mod calls;
 mod compare;
 mod derived;
+mod hearing;
 mod opening;
 mod passes;
 mod report;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 pub use self::opening::streamed_channels;
 
 use self::calls::{Class, Slots};
+use self::hearing::Hearing;
 use self::saves::STATEMENT_AGE;
 use self::series::{Feed, Series};
 use self::tape::TapeSide;
@@ -66,6 +68,8 @@ pub struct SymbolSetup {
     pub status: Slot<StatusActor>,
     /// Who fetches.
     pub parent: Addr<ExchangeActor>,
+    /// How long a deaf stream may go unnoticed.
+    pub deaf_within: Duration,
     /// Lives before this one that failed.
     pub restarts: u64,
     /// Tells the parent of the end.
@@ -79,6 +83,7 @@ pub struct SymbolActor {
     setup: SymbolSetup,
     series: Vec<Series>,
     tape: Option<TapeSide>,
+    hearing: Hearing,
     urgent: Slots,
     background: Slots,
     /// Something is on its way to the writer.
@@ -112,6 +117,7 @@ impl SymbolActor {
             setup,
             series: Vec::new(),
             tape: None,
+            hearing: Hearing::new(spread),
             urgent: Slots::Free,
             background: Slots::Free,
             is_saving: false,
@@ -147,6 +153,7 @@ impl SymbolActor {
             self.call(Class::Urgent, now, ctx);
             self.call(Class::Background, now, ctx);
             self.advance_tape(now, ctx);
+            self.listen(now, ctx);
         }
         self.save(ctx);
         if self.is_stopping {
@@ -166,7 +173,7 @@ impl SymbolActor {
         let now = self.setup.venue.now();
         let series = self.series.iter().map(|series| series.wake_at(now, self.jitter));
         let trades = self.tape.as_ref().and_then(|side| side.tape.wake_at(now, side.live.from()));
-        let wake = series.chain(trades).min().unwrap_or(now + IDLE);
+        let wake = series.chain(trades).chain(self.hears_at(now)).min().unwrap_or(now + IDLE);
         // Something that is due and still here waits for a reply, which will call us.
         let mut wait = self.setup.venue.wall_until(wake.max(now + TimeDelta::milliseconds(100)));
         if let Some(save_in) = self.tape.as_ref().and_then(TapeSide::save_in).filter(|_| !self.is_saving) {
@@ -213,6 +220,7 @@ impl Handler<StreamAttached> for SymbolActor {
                 }
             }
         }
+        self.hearing.attached(message.channel, self.setup.venue.now());
         self.advance(ctx);
     }
 }
@@ -227,6 +235,7 @@ impl Handler<StreamDetached> for SymbolActor {
             }
         }
         self.detach_tape(message.connection);
+        self.forget_ears();
         self.advance(ctx);
     }
 }
@@ -239,6 +248,7 @@ impl Handler<StreamBatch> for SymbolActor {
         let mut verdicts = Vec::new();
         let may_form = self.formed_at.is_none_or(|at| at.elapsed() >= FORMING_EVERY);
         let mut is_news = may_form;
+        self.hearing.heard(&batch, self.setup.venue.now());
         is_news |= self.hear(&mut batch, observed_at);
         for series in &mut self.series {
             let mut tracker = match &mut series.feed {

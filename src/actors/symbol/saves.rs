@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::SymbolActor;
 use super::calls::Slots;
 use super::revise::Lineage;
 use super::series::Series;
 use crate::actors::messages::{SaveError, SaveSymbol, Saved, SymbolNews};
-use crate::market::Source;
 use crate::store::SeriesChange;
 use crate::supervise::exit::Exit;
 
@@ -81,7 +80,7 @@ impl SymbolActor {
             }
         }
         self.count(changes);
-        let (mut is_deaf, mut is_useful) = (false, std::mem::take(&mut self.saves_trades));
+        let mut is_useful = std::mem::take(&mut self.saves_trades);
         for change in changes {
             if let Some(series) = self.series.iter_mut().find(|series| series.id == change.series) {
                 series.saved(change, is_spooled);
@@ -93,13 +92,9 @@ impl SymbolActor {
             for revision in &outcome.revisions {
                 self.revisions += 1;
                 info!(open_time = %revision.new.candle.open_time, source = %revision.new.source, "a final candle was revised");
-                is_deaf |= revision.old.source == Source::Synthesised && revision.new.candle.volume > 0.0;
             }
         }
-        if is_deaf {
-            warn!("trading was found where the stream was silent");
-            self.notify(SymbolNews::Deaf);
-        } else if is_useful {
+        if is_useful {
             self.notify(SymbolNews::Useful);
         }
         self.advance(ctx);

@@ -41,6 +41,7 @@ pub struct FaultyTransport {
     clock: Clock,
     script: Mutex<Option<Script>>,
     rewrite: Mutex<Option<(Rewrite, Rewrite)>>,
+    frames: Mutex<Option<usize>>,
     contacts: Mutex<Vec<(DateTime<Utc>, Contact)>>,
 }
 
@@ -51,6 +52,7 @@ impl FaultyTransport {
             clock,
             script: Mutex::default(),
             rewrite: Mutex::default(),
+            frames: Mutex::default(),
             contacts: Mutex::default(),
         }
     }
@@ -72,6 +74,17 @@ impl FaultyTransport {
         back: impl Fn(String) -> String + Send + Sync + 'static,
     ) {
         *self.rewrite.lock().unwrap() = Some((Arc::new(out), Arc::new(back)));
+    }
+
+    /// Frames of connections opened from now on are left as they are.
+    pub fn leave_frames(&self) {
+        *self.rewrite.lock().unwrap() = None;
+        *self.frames.lock().unwrap() = None;
+    }
+
+    /// Connections opened from now on break after so many frames.
+    pub fn break_after(&self, frames: usize) {
+        *self.frames.lock().unwrap() = Some(frames);
     }
 
     /// Every contact with an exchange at or after `from`, with its time.
@@ -103,7 +116,10 @@ impl Transport for FaultyTransport {
 
     async fn connect(&self, url: &str) -> Result<WebSocket, TransportError> {
         self.obey(Contact::Connect(url.to_owned())).await?;
-        let socket = self.inner.connect(url).await?;
+        let mut socket = self.inner.connect(url).await?;
+        if let Some(frames) = *self.frames.lock().unwrap() {
+            socket.frames = Box::pin(socket.frames.take(frames));
+        }
         let Some((out, back)) = self.rewrite.lock().unwrap().clone() else { return Ok(socket) };
         let frames = socket.frames.map(move |frame| match frame {
             Ok(Frame::Text(text)) => Ok(Frame::Text(back(text.as_str().to_owned()).into())),

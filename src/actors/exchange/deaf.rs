@@ -67,6 +67,9 @@ impl ExchangeActor {
         let policy = self.setup.deaf;
         let now = self.setup.venue.clock.now();
         self.setup.venue.counts.deaf();
+        if self.lines.current().any(|(_, line)| line.is_condemned && line.carries.contains_key(&symbol)) {
+            return;
+        }
         let mut condemned = Vec::new();
         for (key, line) in self.lines.current() {
             if line.carries.get(&symbol).is_some_and(|channels| channels.contains(&channel)) {
@@ -88,6 +91,7 @@ impl ExchangeActor {
     /// Replaces a connection that is deaf for many; they return to the stream with the next one.
     fn condemn(&mut self, key: StreamKey, ctx: &mut Context<Self>) {
         let Some(line) = self.lines.lines.get_mut(&key) else { return };
+        line.is_condemned = true;
         let deaf = std::mem::take(&mut line.deaf);
         let why = format!("silent about {} of {} symbols that trade", deaf.len(), deaf.len() + line.carries.len());
         warn!(exchange = self.setup.venue.id(), why, "the connection is replaced");

@@ -42,6 +42,8 @@ pub(super) struct Line {
     pub failed_rotations: u32,
     /// Symbols for which it turned out to be deaf.
     pub deaf: BTreeSet<Symbol>,
+    /// It is about to end because of them.
+    pub is_condemned: bool,
 }
 
 impl Line {
@@ -180,7 +182,7 @@ impl ExchangeActor {
         let Some(line) = self.lines.lines.get_mut(&key) else { return };
         line.connection = ConnectionId(self.setup.connections.fetch_add(1, Ordering::Relaxed));
         (line.is_proven, line.is_closing, line.failed_rotations) = (false, false, 0);
-        line.deaf.clear();
+        (line.deaf, line.is_condemned) = (BTreeSet::new(), false);
         let (connection, carried) = (line.connection, line.carries.clone());
         let first = carried.iter().find_map(|(symbol, channels)| {
             let stream_id = self.instruments.get(symbol)?.stream_id.clone();

@@ -9,7 +9,7 @@ use super::policy::growing_wait;
 /// has proven itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RotationPolicy {
-    /// How long before its end a connection is replaced, at most a quarter of its life.
+    /// How long before its end a connection is replaced, at most nine tenths of its life.
     pub lead: Duration,
     /// Part of the lead that is random, 0 to 1, so that connections made together are not replaced
     /// together.
@@ -29,7 +29,7 @@ impl RotationPolicy {
     /// The age at which a connection is replaced that its venue ends after `lifetime`; `random` in
     /// `0..1` places it within the jitter.
     pub fn age(&self, lifetime: Duration, random: f64) -> Duration {
-        let lead = self.lead.min(lifetime / 4);
+        let lead = self.lead.min(lifetime * 9 / 10);
         lifetime - lead.mul_f64(1.0 - self.jitter.clamp(0.0, 1.0) * random.clamp(0.0, 1.0))
     }
 }
@@ -87,7 +87,7 @@ mod tests {
         let ages = [0.0, 0.5, 1.0].map(|random| RotationPolicy::default().age(day, random).as_secs() / 60);
         assert_eq!(ages, [23 * 60, 23 * 60 + 15, 23 * 60 + 30]);
         let short = RotationPolicy::default().age(Duration::from_secs(20), 0.0);
-        assert_eq!(short, Duration::from_secs(15), "a short life is not all lead");
+        assert_eq!(short, Duration::from_secs(2), "a short life is not all lead");
     }
 
     #[test]

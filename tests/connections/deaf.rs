@@ -4,16 +4,31 @@ use std::time::Duration;
 
 use candlewick::market::{Span, Timeframe};
 use candlewick::sim::{Fault, FaultKind, SimConfig, Venue};
+use candlewick::status::Mode;
 use candlewick::store::CandleSource;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::support::stage::{Stage, in_virtual_time, minutes, seconds, symbol, true_trades};
 use crate::{alone, hours, totals, want_many};
 
-/// When the first trade happened that a symbol's stream left out from an instant on.
-fn first_trade(stage: &Stage, exchange: &str, name: &str, from: DateTime<Utc>) -> DateTime<Utc> {
-    let later = Span::new(from, from + TimeDelta::hours(2));
-    true_trades(&stage.simulator, exchange, name, later).first().unwrap().time
+/// Waits until a symbol is polled that has been mute since an instant, and returns how long that took
+/// from the first trade that its stream left out. `watch` looks on.
+async fn unnoticed(
+    stage: &Stage,
+    (exchange, name): (&str, &str),
+    since: DateTime<Utc>,
+    within: Duration,
+    watch: impl Fn(&Stage),
+) -> TimeDelta {
+    while !stage.is_polling(&format!("{exchange}:{name}")) {
+        stage.pass(seconds(5)).await;
+        watch(stage);
+        assert!(stage.now() < since + within * 3, "{exchange}:{name} is not noticed: {:#?}", stage.statuses());
+    }
+    let trades = true_trades(&stage.simulator, exchange, name, Span::new(since, stage.now()));
+    let unnoticed = stage.now() - trades.first().unwrap().time;
+    println!("{exchange}:{name} was deaf for {} s before it was noticed", unnoticed.num_seconds());
+    unnoticed
 }
 
 /// A venue says nothing of a symbol any more.
@@ -29,25 +44,21 @@ fn one_mute_symbol_of_five_hundred_is_polled_within_the_bound_and_nobody_else_is
         stage.start().await;
         let component = |name: &str| format!("binance:{name}");
         let all = |stage: &Stage| {
-            let streaming = stage
-                .statuses()
-                .iter()
-                .filter(|status| status.symbol.is_some() && stage.is_streaming(&status.component))
-                .count();
-            streaming == 500
+            let statuses = stage.statuses().into_iter();
+            statuses.filter(|status| status.mode == Some(Mode::LiveWebsocket)).count() == names.len()
         };
         stage.until("streaming", seconds(30), all).await;
         stage.pass(minutes(2)).await;
         let (deaf, from) = ("ETH/USDT", stage.now());
         stage.inject(mute(Venue::BINANCE, deaf, minutes(20)));
-        let missed_at = first_trade(&stage, "binance", deaf, from);
-        while !stage.is_polling(&component(deaf)) {
-            stage.pass(seconds(5)).await;
-            let polling: Vec<_> = names.iter().filter(|name| stage.is_polling(&component(name))).collect();
-            assert!(polling.is_empty() || polling == [deaf], "{polling:?}");
-            assert!(stage.now() - missed_at < TimeDelta::minutes(15), "unnoticed for {}", stage.now() - missed_at);
-        }
-        println!("deaf for {} s before it was noticed", (stage.now() - missed_at).num_seconds());
+        let nobody_else_polls = |stage: &Stage| {
+            let polling = stage.statuses().into_iter().filter(|status| status.mode == Some(Mode::LiveRestPolling));
+            let polling: Vec<_> = polling.map(|status| status.component).collect();
+            assert!(polling.is_empty() || polling == [component(deaf)], "{polling:?}");
+        };
+        let bound = stage.config.deaf.within;
+        let unnoticed = unnoticed(&stage, ("binance", deaf), from, bound, nobody_else_polls).await;
+        assert!(unnoticed < TimeDelta::from_std(bound).unwrap(), "{unnoticed}");
         stage.pass(minutes(1)).await;
         stage.assert_minutes("binance", deaf, seconds(15)).await;
         // Healed by then, it returns to the stream.
@@ -84,13 +95,8 @@ fn a_deaf_stream_of_hourly_candles_or_of_trades_is_noticed_within_the_bound_too(
             stage.until("streaming", seconds(30), |stage| !is_polling(stage, deaf) && !is_polling(stage, other)).await;
             stage.pass(minutes(2)).await;
             stage.inject(mute(venue, deaf, hours(2)));
-            let missed_at = first_trade(&stage, exchange, deaf, stage.now());
-            while !is_polling(&stage, deaf) {
-                stage.pass(seconds(1)).await;
-                let unnoticed = stage.now() - missed_at;
-                assert!(unnoticed < TimeDelta::minutes(within as i64), "{venue}: unnoticed for {unnoticed}");
-            }
-            println!("{venue}: deaf for {} s before it was noticed", (stage.now() - missed_at).num_seconds());
+            let unnoticed = unnoticed(&stage, (exchange, deaf), stage.now(), minutes(within), |_| ()).await;
+            assert!(unnoticed < TimeDelta::minutes(within as i64), "{venue}: {unnoticed}");
             assert_eq!((totals(&stage, exchange).deaf, stage.restarts(&format!("{exchange}:{other}"))), (1, 0));
             stage.pass(minutes(1)).await;
             assert!(!is_polling(&stage, other));

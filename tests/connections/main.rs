@@ -1,7 +1,8 @@
 //! Connections over their life: opened without haste, replaced before the exchange ends them, found out
 //! when they say nothing. In memory and in virtual time.
 //!
-//! `CANDLEWICK_DAYS` sets how many days connections are replaced day after day; seven are meant.
+//! With `CANDLEWICK_DAYS=7` connections live for a day and are replaced on each of seven; else they live
+//! for two hours.
 
 #[path = "../support/mod.rs"]
 mod support;

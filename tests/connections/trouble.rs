@@ -13,15 +13,16 @@ use crate::{alone, hours, totals};
 const BTC: &str = "binance:BTC/USDT";
 const ETH: &str = "binance:ETH/USDT";
 
-/// A collector whose connection is to be replaced in a few minutes, at the instant returned.
+/// A collector whose connection is to be replaced in a few minutes, at the instant returned: as early
+/// as can be, after a tenth of its life.
 async fn about_to_rotate() -> (Stage, DateTime<Utc>) {
     let mut stage = Stage::new(alone(Venue::BINANCE, 2, 0.5)).await;
-    (stage.config.rotation.lead, stage.config.rotation.jitter) = (hours(6), 0.0);
+    (stage.config.rotation.lead, stage.config.rotation.jitter) = (hours(24), 0.0);
     stage.want("binance", "BTC/USDT", &[Timeframe::M1], TimeDelta::minutes(5)).await;
     stage.want_trades("binance", "ETH/USDT", &[Timeframe::M1], CandleSource::Venue, TimeDelta::minutes(5)).await;
     stage.start().await;
     stage.until("streaming", seconds(5), are_streaming).await;
-    let due = stage.now() + TimeDelta::hours(18);
+    let due = stage.now() + TimeDelta::minutes(144);
     stage.pass_until(due - TimeDelta::minutes(5)).await;
     assert_eq!((stage.sockets_opened("binance"), are_streaming(&stage)), (2, true));
     (stage, due)
@@ -133,8 +134,8 @@ fn a_new_connection_that_dies_while_it_proves_itself_or_soon_after_is_replaced()
 fn when_the_old_connection_dies_before_the_new_one_is_proven_the_new_one_is_the_reconnect() {
     in_virtual_time(async {
         let (stage, due) = about_to_rotate().await;
-        // Half a second after the new one was opened only the old one is old enough to be ended.
-        let kind = FaultKind::Lifetime { lifetime: hours(17) };
+        // Right after the new one was opened only the old one is old enough to be ended.
+        let kind = FaultKind::Lifetime { lifetime: hours(2) };
         stage.inject(
             Fault::new(kind)
                 .on(Venue::BINANCE)

@@ -136,7 +136,11 @@ impl ExchangeActor {
         self.setup.venue.counts.rotation_failed();
         let draw = self.setup.jitter.draw();
         let Some(line) = self.lines.lines.get_mut(&key) else { return };
-        let wait = self.setup.reprobe.wait(line.failed_rotations, draw);
+        // One that the venue is about to end is in a hurry.
+        let wait = match line.is_closing {
+            true => self.setup.policies.stream.backoff(line.failed_rotations, draw),
+            false => self.setup.reprobe.wait(line.failed_rotations, draw),
+        };
         line.failed_rotations = line.failed_rotations.saturating_add(1);
         self.rotate_at(key, self.setup.venue.clock.now() + wait, ctx);
         self.report();

@@ -29,6 +29,9 @@ soak: ## Faults and crashes for long, in release; SCHEDULES=200 or SECONDS=600, 
 	CANDLEWICK_SCHEDULES=$(SCHEDULES) CANDLEWICK_SECONDS=$(SECONDS) CANDLEWICK_HOURS=$(HOURS) \
 		$(CARGO) test --release --test schedules -- --nocapture
 	CANDLEWICK_KILLS=$(KILLS) $(CARGO) test --release --test kill -- --nocapture
+	CANDLEWICK_DAYS=7 $(CARGO) test --release --test connections -- --nocapture
+	CANDLEWICK_SYMBOLS=620 CANDLEWICK_HOURS=24 CANDLEWICK_SPEED=240 \
+		$(CARGO) test --release --test memory -- --nocapture
 
 # What a run has learnt stays in fuzz/corpus; a find becomes a file in tests/fuzz/regressions/TARGET.
 FUZZ_SEEDS = $(if $(filter rest stream,$(TARGET)),tests/fixtures,tests/fuzz/seeds/$(TARGET)) \

@@ -41,7 +41,7 @@ async fn live_through(stage: &Stage, components: &[&str], time: Duration) -> usi
 fn life_after_life_a_new_connection_takes_over_and_no_candle_and_no_trade_is_missed_late_or_doubled() {
     in_virtual_time(async {
         let (venue, lives) = ("binance", lives());
-        let mut stage = Stage::new(alone(Venue::BINANCE, 3, 1.0)).await;
+        let mut stage = Stage::new(alone(Venue::BINANCE, 4, 1.0)).await;
         (stage.config.rotation.lead, stage.config.rotation.jitter) = (lives.lead, 0.0);
         stage.want(venue, "BTC/USDT", &[Timeframe::M1, Timeframe::H1], TimeDelta::minutes(30)).await;
         stage.want_trades(venue, "ETH/USDT", &[Timeframe::M1], CandleSource::Venue, TimeDelta::minutes(5)).await;

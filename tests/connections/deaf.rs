@@ -40,7 +40,7 @@ fn mute(venue: Venue, name: &str, lasting: Duration) -> Fault {
 fn one_mute_symbol_of_five_hundred_is_polled_within_the_bound_and_nobody_else_is_touched() {
     in_virtual_time(async {
         let mut stage = Stage::new(alone(Venue::BINANCE, 500, 0.7)).await;
-        stage.config.deaf.rest = minutes(4);
+        stage.config.deaf.rest = minutes(6);
         let names = want_many(&stage, Venue::BINANCE, 500).await;
         stage.start().await;
         let component = |name: &str| format!("binance:{name}");
@@ -51,7 +51,7 @@ fn one_mute_symbol_of_five_hundred_is_polled_within_the_bound_and_nobody_else_is
         stage.until("streaming", seconds(30), all).await;
         stage.pass(minutes(2)).await;
         let (deaf, from) = ("ETH/USDT", stage.now());
-        stage.inject(mute(Venue::BINANCE, deaf, minutes(12)));
+        stage.inject(mute(Venue::BINANCE, deaf, minutes(13)));
         let nobody_else_polls = |stage: &Stage| {
             let polling = stage.statuses().into_iter().filter(|status| status.mode == Some(Mode::LiveRestPolling));
             let polling: Vec<_> = polling.map(|status| status.component).collect();

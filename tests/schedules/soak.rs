@@ -1,6 +1,7 @@
 //! Many schedules on all cores: as many as asked for, or as many as fit into a time.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -38,22 +39,27 @@ impl Length {
 pub struct Totals {
     schedules: u64,
     simulated: TimeDelta,
-    faults: u64,
+    lives: u64,
     crashes: u64,
+    /// Of each kind of fault: how often it was scripted, and how often it struck.
+    faults: BTreeMap<String, (u64, u64)>,
     pub candles: u64,
     trades: u64,
+    unavailable: BTreeMap<String, u64>,
     /// With the seed that repeats them.
     pub violations: Vec<String>,
 }
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scripted, struck) = self.faults.values().fold((0, 0), |sum, own| (sum.0 + own.0, sum.1 + own.1));
         write!(
             f,
-            "{} schedules, {:.1} simulated days, {} faults, {} crashes, {} candles and {} trades checked, {} violations",
+            "{} schedules, {:.1} simulated days, {} lives, {} crashes, {scripted} faults that struck {struck} times, \
+             {} candles and {} trades checked, {} violations",
             self.schedules,
             self.simulated.num_minutes() as f64 / 1440.0,
-            self.faults,
+            self.lives,
             self.crashes,
             self.candles,
             self.trades,
@@ -63,14 +69,34 @@ impl fmt::Display for Totals {
 }
 
 impl Totals {
+    /// Of each kind of fault how often it was scripted and struck, and what the venues could not tell any more.
+    pub fn details(&self) -> String {
+        let fault = |(kind, (scripted, struck)): (&String, &(u64, u64))| match scripted {
+            0 => format!("  {kind}: {struck}"),
+            _ => format!("  {kind}: {struck} (scripted {scripted} times)"),
+        };
+        let reason = |(reason, buckets): (&String, &u64)| format!("  {buckets} buckets unavailable: {reason}");
+        let lines = self.faults.iter().map(fault).chain(self.unavailable.iter().map(reason));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     fn add(&mut self, seed: u64, outcome: Result<Outcome, Box<dyn Any + Send>>) {
         self.schedules += 1;
         let told = self.violations.len();
         match outcome {
             Ok(outcome) => {
                 self.simulated += outcome.simulated;
-                self.faults += outcome.faults as u64;
-                self.crashes += outcome.crashes as u64;
+                self.lives += outcome.lives;
+                self.crashes += outcome.crashes;
+                for (kind, times) in outcome.scripted {
+                    self.faults.entry(kind).or_default().0 += times;
+                }
+                for (kind, times) in outcome.struck {
+                    self.faults.entry(kind).or_default().1 += times;
+                }
+                for (reason, buckets) in outcome.checked.unavailable {
+                    *self.unavailable.entry(reason).or_default() += buckets;
+                }
                 self.candles += outcome.checked.candles;
                 self.trades += outcome.trades;
                 let some = outcome.checked.violations.iter().take(MOST_TOLD);

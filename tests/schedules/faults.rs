@@ -33,7 +33,7 @@ fn venue(dice: &mut StdRng, markets: &[Market]) -> Venue {
 /// served, a venue that keeps some of them to itself on a connection that lives leaves no trace, and
 /// nobody can be blamed for what it did not tell.
 fn traceable(fault: Fault, markets: &[Market]) -> Option<Fault> {
-    if !matches!(fault.kind, FaultKind::Stall | FaultKind::Maintenance) {
+    if !matches!(fault.kind, FaultKind::Stall | FaultKind::Maintenance | FaultKind::Delist) {
         return Some(fault);
     }
     let concerns = |market: &&Market| fault.exchange.is_none_or(|venue| venue.as_str() == market.exchange);

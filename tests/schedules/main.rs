@@ -24,9 +24,10 @@ use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use candlewick::clock::Clock;
+use candlewick::collector::exchange_row;
 use candlewick::market::Span;
 use candlewick::sim::{SimConfig, SimRequest, Simulator, Venue};
-use candlewick::store::{Access, CandleQuery, Store};
+use candlewick::store::{Access, CandleQuery, ExchangeRow, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use check::Checked;
@@ -63,6 +64,7 @@ async fn run(seed: u64, hours: u64) -> Outcome {
     let clock = Clock::scaled(plan.epoch, 1.0);
     let mut outcome = Outcome::default();
     for fault in &plan.faults {
+        outcome.course.push(format!("{fault:?}"));
         *outcome.scripted.entry(fault.kind.name().to_owned()).or_default() += 1;
     }
     let symbols = Venue::all().into_iter().map(|venue| {
@@ -93,6 +95,11 @@ async fn run(seed: u64, hours: u64) -> Outcome {
         wanted: BTreeMap::new(),
         violations: Vec::new(),
     };
+    for exchange in MARKETS.iter().map(|market| market.exchange) {
+        // One of them has been closed and is off unless it is switched on.
+        let row = exchange_row(&*store, exchange).await.unwrap();
+        store.put_exchange(&ExchangeRow { enabled: true, ..row }).await.unwrap();
+    }
     for market in &plan.markets {
         let wish = Wish::Want(market.wanted_from(plan.wanted_from));
         wish.write(&*store);
@@ -126,7 +133,8 @@ async fn run(seed: u64, hours: u64) -> Outcome {
     violations.append(&mut world.violations);
     outcome.struck = world.course.struck();
     outcome.struck.extend(simulator.stats().faults.iter().map(|(kind, times)| ((*kind).to_owned(), *times)));
-    outcome.course = world.course.events();
+    outcome.course.extend(plan.spells.iter().map(|spell| format!("{spell:?}")));
+    outcome.course.extend(world.course.events());
     outcome.course.extend(rows(&*store).await);
     outcome
 }

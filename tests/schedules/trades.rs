@@ -38,7 +38,7 @@ pub async fn check(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, violatio
             .is_some_and(|rest| rest.history != TradeHistory::Recent);
         let mut lacking = coverage.spans.gaps(wanted).spans().to_vec();
         // At venues that stamp nothing but trades the quiet since the last one is proven by the next.
-        let is_quiet = |span: &Span| real.iter().all(|trade| !span.contains(trade.time));
+        let is_quiet = |span: &Span| real.iter().all(|trade| trade.time <= span.from || span.to <= trade.time);
         if lacking.last().is_some_and(|last| last.to == wanted.to && is_quiet(last)) {
             lacking.pop();
         }

@@ -120,11 +120,13 @@ pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked
                     }
                     // Nobody works on it: it stays as it is until that changes.
                     Coverage::Missing { .. } if symbol.state != SymbolState::Active => {}
-                    // Where quiet buckets have no rows, the last one is proven by the next row or by its age.
+                    // Where quiet buckets have no rows, the last one is proven by the next row or by its age; and
+                    // where they are built of trades, and only these are stamped, by the next trade.
+                    Coverage::Missing { .. } if from_trades && !has_traded_since(&real, inside.from) => {}
                     Coverage::Missing { .. } if lost == 0 && inside.to > now - TimeDelta::hours(2) => {}
                     Coverage::Missing { .. } if inside.to > now - TimeDelta::minutes(5) => {}
                     Coverage::Missing { .. } => {
-                        checked.violations.push(format!("{name}: still missing {entry:?}"));
+                        checked.violations.push(format!("{name}: still missing {entry:?}, where the venue has {lost}"));
                     }
                 }
             }
@@ -136,6 +138,10 @@ pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked
             }
         }
     }
+}
+
+fn has_traded_since(real: &BTreeMap<DateTime<Utc>, TrueCandle>, from: DateTime<Utc>) -> bool {
+    real.range(from..).any(|(_, real)| real.volume > 0.0)
 }
 
 /// True where the venue does not have any more what a symbol lacks: it can be neither read nor built.

@@ -252,7 +252,7 @@ impl ExchangeActor {
             Work::Tickers(call) => venue.dialect.decode_tickers(call, &reply).map(Outcome::Tickers),
             Work::Candles(work) => {
                 venue.dialect.decode_candles(&work.instrument, work.timeframe, work.call.span, &reply).map(|rows| {
-                    Outcome::Page(FetchedPage { call: work.call, rows, sent_at: sent_then, observed_at: sent_at })
+                    Outcome::Page(FetchedPage { call: work.call, rows, sent_at: sent_then })
                 })
             }
             Work::Trades(work) => {
@@ -314,6 +314,8 @@ impl ExchangeActor {
         warn!(exchange = self.setup.venue.id(), ?door, ?refusal, %until, "the venue turned us away");
         if until - now >= chrono::TimeDelta::from_std(LONG_BLOCK).unwrap_or_default() {
             let exchange = self.setup.venue.id().to_owned();
+            // In the venue's time: this host's clock may be corrected before it is read again.
+            let until = self.setup.venue.at(until);
             self.setup.supervisor.do_send(Blocked { exchange, until });
         }
         self.report();

@@ -280,6 +280,12 @@ impl SymbolActor {
             return self.advance(ctx);
         }
         let now = self.setup.venue.now();
+        if side.live.missed(&read.trades) {
+            // A venue that was mute for a while began without a word of what it had left out.
+            side.live.interrupted(now);
+            let from = side.live.from();
+            self.series.iter_mut().for_each(|series| series.build_from(from));
+        }
         if side.keeps {
             side.pending.unavailable.extend(read.unavailable.iter().map(|(span, why)| (*span, (*why).to_owned())));
         }

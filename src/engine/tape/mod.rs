@@ -131,6 +131,16 @@ impl Tape {
         &self.rules
     }
 
+    /// Trades from an earlier time on are wanted too.
+    pub fn collect_since(&mut self, from: DateTime<Utc>) {
+        self.rules.collects_from = self.rules.collects_from.map(|own| own.min(from));
+    }
+
+    /// True where REST reads from old to new: then what is not kept can be built as it comes.
+    pub fn reads_forward(&self) -> bool {
+        self.rules.rest.is_some_and(|rest| matches!(rest.history, TradeHistory::Forward(_)))
+    }
+
     /// The stretches that are complete.
     pub fn known(&self) -> &SpanSet {
         &self.known
@@ -273,8 +283,7 @@ impl Tape {
             };
             return Some(TradeCall { cursor: self.cursor(gap, edge, rest.history), gap, priority, is_pass: false });
         }
-        // Only pages that run forward can be built into candles as they come.
-        let is_due = |gap: &Span| matches!(rest.history, TradeHistory::Forward(_)) && !self.rests(gap.from, now);
+        let is_due = |gap: &Span| self.reads_forward() && !self.rests(gap.from, now);
         let gap = pass_gap.filter(is_due)?;
         let cursor = self.cursor(gap, edge, rest.history);
         Some(TradeCall { cursor, gap, priority: Priority::Backfill, is_pass: true })

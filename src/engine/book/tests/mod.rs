@@ -99,7 +99,7 @@ fn observe(book: &mut Book, now: DateTime<Utc>) -> Option<Span> {
 fn answer(book: &mut Book, call: Option<Call>, minutes: &[i64], sent_at: DateTime<Utc>) -> Conclusion {
     let call = call.unwrap();
     let rows = minutes.iter().map(|minute| row(*minute)).collect();
-    let page = Page { asked: call.span, rows, sent_at, observed_at: sent_at };
+    let page = Page { asked: call.span, rows, sent_at };
     let conclusion = book.conclude(&call, &page);
     book.stored(&conclusion.ledger, book.extent());
     book.concluded(&call, &conclusion, sent_at);

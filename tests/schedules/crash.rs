@@ -6,18 +6,23 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use candlewick::clock::Clock;
 use candlewick::exchange::{HttpReply, HttpRequest};
+use candlewick::sim::Simulator;
 use candlewick::transport::{Frame, Transport, TransportError, WebSocket};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{Sink, SinkExt, StreamExt};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
+
+use super::support::in_memory::SimTransport;
 
 /// Longest time that anything outside the collector takes, in milliseconds.
 const LONGEST_MS: u64 = 25;
@@ -29,12 +34,14 @@ pub struct Course {
     dice: Mutex<StdRng>,
     events: Mutex<Vec<String>>,
     struck: Mutex<BTreeMap<String, u64>>,
+    violations: Mutex<Vec<String>>,
 }
 
 impl Course {
     pub fn new(seed: u64, clock: Clock) -> Arc<Course> {
         let dice = Mutex::new(StdRng::seed_from_u64(seed));
-        Arc::new(Course { clock, dice, events: Mutex::default(), struck: Mutex::default() })
+        let (events, struck, violations) = Default::default();
+        Arc::new(Course { clock, dice, events, struck, violations })
     }
 
     pub fn note(&self, event: impl Display) {
@@ -44,6 +51,16 @@ impl Course {
     /// Counts something that went wrong.
     pub fn strike(&self, what: impl Display) {
         *self.struck.lock().unwrap().entry(what.to_string()).or_default() += 1;
+    }
+
+    /// Something must not have happened.
+    pub fn blame(&self, violation: impl Display) {
+        self.violations.lock().unwrap().push(format!("{}: {violation}", self.clock.now()));
+    }
+
+    /// What must not have happened.
+    pub fn violations(&self) -> Vec<String> {
+        self.violations.lock().unwrap().clone()
     }
 
     /// Everything that happened, with its time.
@@ -180,24 +197,58 @@ impl Crash {
     }
 }
 
-pub struct CrashingTransport<T>(pub T, pub Crash);
+/// The longest time over which a venue counts REST calls. What the life before spent of it is not
+/// known to the next one.
+const LONGEST_WINDOW: TimeDelta = TimeDelta::seconds(60);
+
+/// The way to the venues, each step of which is a fault point.
+pub struct CrashingTransport {
+    inner: SimTransport,
+    crash: Crash,
+    /// When this life began.
+    began: DateTime<Utc>,
+    /// How often venues have turned us away by themselves.
+    turned_away: AtomicU64,
+}
+
+impl CrashingTransport {
+    pub fn new(simulator: Simulator, crash: Crash) -> CrashingTransport {
+        let (began, turned_away) = (crash.course().clock.now(), AtomicU64::new(turned_away(&simulator)));
+        CrashingTransport { inner: SimTransport::new(simulator), crash, began, turned_away }
+    }
+
+    /// No venue had to enforce its limits.
+    fn check_limits(&self, url: &str) {
+        let now = turned_away(&self.inner.simulator);
+        let before = self.turned_away.swap(now, Ordering::SeqCst);
+        if before < now && self.crash.course().clock.now() - self.began > LONGEST_WINDOW {
+            self.crash.course().blame(format!("{url} was over the venue's limits"));
+        }
+    }
+}
+
+fn turned_away(simulator: &Simulator) -> u64 {
+    simulator.stats().exchanges.values().map(|venue| venue.limited + venue.banned).sum()
+}
 
 #[async_trait]
-impl<T: Transport> Transport for CrashingTransport<T> {
+impl Transport for CrashingTransport {
     async fn http(&self, request: &HttpRequest) -> Result<HttpReply, TransportError> {
-        self.1.step(Place::Request, &format!("asks for {}", request.url)).await;
-        let reply = self.0.http(request).await;
+        self.crash.step(Place::Request, &format!("asks for {}", request.url)).await;
+        let reply = self.inner.http(request).await;
+        self.check_limits(&request.url);
         let summary = reply.as_ref().map(|reply| (reply.status, reply.body.len()));
-        self.1.step(Place::Reply, &format!("is answered {summary:?}")).await;
+        self.crash.step(Place::Reply, &format!("is answered {summary:?}")).await;
         reply
     }
 
     async fn connect(&self, url: &str) -> Result<WebSocket, TransportError> {
-        self.1.step(Place::Connect, &format!("connects to {url}")).await;
-        let socket = self.0.connect(url).await;
-        self.1.point(Place::Connected).await;
+        self.crash.step(Place::Connect, &format!("connects to {url}")).await;
+        let socket = self.inner.connect(url).await;
+        self.check_limits(url);
+        self.crash.point(Place::Connected).await;
         let WebSocket { frames, sink } = socket?;
-        let (coming, leaving) = (self.1.clone(), self.1.clone());
+        let (coming, leaving) = (self.crash.clone(), self.crash.clone());
         let frames = frames.then(move |frame| {
             let crash = coming.clone();
             async move {

@@ -15,7 +15,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::crash::{Course, Crash, CrashingTransport};
 use super::markets::{Change, Wanted, account};
 use super::store::{CrashingStore, Spell};
-use super::support::in_memory::SimTransport;
 
 /// How long all actors have to be gone after an orderly stop: what a slow store still holds up ends.
 const LAST_WORDS: Duration = Duration::from_secs(60);
@@ -35,7 +34,6 @@ pub struct World {
     /// Changes of what is wanted that are still to come, the next one first.
     pub changes: Vec<Change>,
     pub wanted: Wanted,
-    pub violations: Vec<String>,
 }
 
 /// One life as it is meant to be.
@@ -94,8 +92,8 @@ impl World {
             spells: self.spells.clone(),
             clock: self.clock.clone(),
         });
-        let transport = SimTransport::new(self.simulator.clone());
-        let transport: Arc<dyn Transport> = Arc::new(CrashingTransport(transport, life.crash.clone()));
+        let transport: Arc<dyn Transport> =
+            Arc::new(CrashingTransport::new(self.simulator.clone(), life.crash.clone()));
         let held = (Arc::downgrade(&store), Arc::downgrade(&transport));
         let builder = Collector::builder().store(store).clock(host).seed(self.seed).transport(transport);
         let local = tokio::task::LocalSet::new();
@@ -127,7 +125,7 @@ impl World {
                     stopped = handle.stop() => stopped,
                 };
                 if let Err(error) = stopped {
-                    self.violations.push(format!("{}: did not stop in order: {error}", clock.now()));
+                    self.course.blame(format!("did not stop in order: {error}"));
                 }
                 drop(handle);
                 self.gone(&held, LAST_WORDS, "an orderly stop").await;
@@ -166,7 +164,7 @@ impl World {
             () = self.change(&remote) => Ok(()),
             () = clock.sleep_until(end) => return false,
         };
-        self.violations.push(format!("{}: the collector ended by itself: {ended:?}", clock.now()));
+        self.course.blame(format!("the collector ended by itself: {ended:?}"));
         false
     }
 
@@ -180,7 +178,7 @@ impl World {
 
     /// Every actor holds the store or the transport, and every open connection is counted by its
     /// venue: when nothing of either is left, nobody is.
-    async fn gone(&mut self, held: &(Weak<dyn Store>, Weak<dyn Transport>), within: Duration, what: &str) {
+    async fn gone(&self, held: &(Weak<dyn Store>, Weak<dyn Transport>), within: Duration, what: &str) {
         let left = || {
             let sockets: u64 = self.simulator.stats().exchanges.values().map(|venue| venue.sockets_open).sum();
             (held.0.strong_count(), held.1.strong_count(), sockets)
@@ -192,7 +190,7 @@ impl World {
         let (stores, transports, sockets) = left();
         if (stores, transports, sockets) != (0, 0, 0) {
             let leaked = format!("{stores} hold the store, {transports} the transport, {sockets} sockets are open");
-            self.violations.push(format!("{}: after {what} {leaked}", self.clock.now()));
+            self.course.blame(format!("after {what} {leaked}"));
         }
     }
 }

@@ -93,7 +93,6 @@ async fn run(seed: u64, hours: u64) -> Outcome {
         spells: plan.spells.clone(),
         changes: std::mem::take(&mut plan.changes),
         wanted: BTreeMap::new(),
-        violations: Vec::new(),
     };
     for exchange in MARKETS.iter().map(|market| market.exchange) {
         // One of them has been closed and is off unless it is switched on.
@@ -129,8 +128,7 @@ async fn run(seed: u64, hours: u64) -> Outcome {
     let violations = &mut outcome.checked.violations;
     outcome.trades = trades::check(&*store, &ask, healed, violations).await;
     markets::check(&*store, &world.wanted, violations).await;
-    limits(&simulator, violations);
-    violations.append(&mut world.violations);
+    violations.extend(world.course.violations());
     outcome.struck = world.course.struck();
     outcome.struck.extend(simulator.stats().faults.iter().map(|(kind, times)| ((*kind).to_owned(), *times)));
     outcome.course.extend(plan.spells.iter().map(|spell| format!("{spell:?}")));
@@ -150,15 +148,6 @@ fn count_extras(course: &Course, life: &Life) {
         "a life until {}, its clock ahead by {}, frozen {:?}",
         life.end, life.clock_ahead, life.frozen
     ));
-}
-
-/// No venue had to turn us away by itself.
-fn limits(simulator: &Simulator, violations: &mut Vec<String>) {
-    for (venue, stats) in simulator.stats().exchanges {
-        if stats.limited + stats.banned > 0 {
-            violations.push(format!("{venue}: {} calls over its limits, {} bans", stats.limited, stats.banned));
-        }
-    }
 }
 
 /// Everything stored: candles with when they were written, and the ledger.

@@ -120,11 +120,7 @@ mod tests {
     }
 
     fn page(minutes: &[i64], sent_at: DateTime<Utc>) -> Page {
-        Page {
-            asked: Span::new(t(0), t(60)),
-            rows: minutes.iter().map(|m| row(*m)).collect(),
-            sent_at,
-        }
+        Page { asked: Span::new(t(0), t(60)), rows: minutes.iter().map(|m| row(*m)).collect(), sent_at }
     }
 
     fn spans(set: &SpanSet) -> Vec<(i64, i64)> {

@@ -162,6 +162,11 @@ impl Crash {
         &self.0.course
     }
 
+    /// Points that are still to be passed; negative once it has happened.
+    pub fn left(&self) -> i64 {
+        *self.0.left.lock().unwrap()
+    }
+
     /// A point at which the process may die; then it never returns.
     pub async fn point(&self, place: Place) {
         if !self.passes(place) {

@@ -6,14 +6,16 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use candlewick::clock::Clock;
-use candlewick::collector::{Collector, CollectorHandle, Remote};
-use candlewick::sim::Simulator;
-use candlewick::store::{self, Access, Store};
+use candlewick::collector::{Collector, CollectorHandle, Remote, exchange_row};
+use candlewick::sim::{SimConfig, Simulator, Venue};
+use candlewick::store::{self, Access, ExchangeRow, Store};
 use candlewick::transport::Transport;
 use chrono::{DateTime, TimeDelta, Utc};
+use tempfile::TempDir;
 
 use super::crash::{Course, Crash, CrashingTransport};
-use super::markets::{Change, Wanted, account};
+use super::markets::{Change, MARKETS, Market, Wanted, Wish, account};
+use super::plan::Plan;
 use super::store::{CrashingStore, Spell};
 
 /// How long all actors have to be gone after an orderly stop: what a slow store still holds up ends.
@@ -48,7 +50,58 @@ pub struct Life {
     pub frozen: Option<(DateTime<Utc>, Duration)>,
 }
 
+impl Life {
+    /// One in which nothing goes wrong, from now until `end`.
+    pub fn undisturbed(end: DateTime<Utc>, course: &Arc<Course>) -> Life {
+        let crash = Crash::never(course);
+        Life { crash, end, is_orderly: true, clock_ahead: TimeDelta::zero(), frozen: None }
+    }
+}
+
 impl World {
+    /// The world of a plan, before the first life, and the folder of its database.
+    pub async fn of(plan: &mut Plan) -> (World, TempDir) {
+        let clock = Clock::scaled(plan.epoch, 1.0);
+        let symbols = Venue::all().into_iter().map(|venue| {
+            let own = MARKETS.iter().filter(|market| market.exchange == venue.as_str());
+            (venue, own.map(Market::name).collect())
+        });
+        let config = SimConfig {
+            symbols: symbols.collect(),
+            seed: plan.seed,
+            history_days: 8,
+            trades_per_minute: plan.trades_per_minute,
+            faults: plan.faults.clone(),
+            ..SimConfig::default()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("candles.db").display());
+        let store = store::open_with_clock(&url, Access::Create, clock.clone()).await.unwrap();
+        for exchange in MARKETS.iter().map(|market| market.exchange) {
+            // One of them has been closed and is off unless it is switched on.
+            let row = exchange_row(&*store, exchange).await.unwrap();
+            store.put_exchange(&ExchangeRow { enabled: true, ..row }).await.unwrap();
+        }
+        let mut wanted = Wanted::new();
+        for market in &plan.markets {
+            let wish = Wish::Want(market.wanted_from(plan.wanted_from));
+            wish.write(&*store);
+            account(&mut wanted, &wish);
+        }
+        let world = World {
+            seed: plan.seed,
+            url,
+            simulator: Simulator::new(config, clock.clone()),
+            store,
+            course: Course::new(plan.seed, clock.clone()),
+            clock,
+            spells: plan.spells.clone(),
+            changes: std::mem::take(&mut plan.changes),
+            wanted,
+        };
+        (world, folder)
+    }
+
     /// Carries out changes that were due while nothing ran.
     pub fn catch_up(&mut self) {
         while self.changes.first().is_some_and(|change| change.at <= self.clock.now()) {

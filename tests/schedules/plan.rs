@@ -21,6 +21,7 @@ const MARKETS_LATER: usize = 2;
 
 /// A schedule.
 pub struct Plan {
+    pub seed: u64,
     pub dice: StdRng,
     pub epoch: DateTime<Utc>,
     /// When everything that goes wrong is over.
@@ -46,7 +47,27 @@ impl Plan {
         let trades_per_minute = dice.random_range(0.3..4.0);
         let wanted_from = epoch - TimeDelta::hours(dice.random_range(1..30));
         let changes = changes(&mut dice, markets, later, (epoch, end));
-        Plan { dice, epoch, end, trades_per_minute, faults, spells, markets: markets.to_vec(), wanted_from, changes }
+        let markets = markets.to_vec();
+        Plan { seed, dice, epoch, end, trades_per_minute, faults, spells, markets, wanted_from, changes }
+    }
+
+    /// One in which nothing goes wrong, at some exchanges of different kinds.
+    pub fn calm(seed: u64, length: TimeDelta) -> Plan {
+        let epoch: DateTime<Utc> = "2026-11-20T14:58:40Z".parse().expect("a time");
+        let names = [("kraken", "BTC/USD"), ("binance", "SOL/USDT"), ("coinbase", "ETH/USD"), ("yahoo", "BTC/USD")];
+        let is_chosen = |market: &&Market| names.contains(&(market.exchange, market.symbol));
+        Plan {
+            seed,
+            dice: StdRng::seed_from_u64(seed),
+            epoch,
+            end: epoch + length,
+            trades_per_minute: 6.0,
+            faults: Vec::new(),
+            spells: Arc::default(),
+            markets: MARKETS.iter().filter(is_chosen).copied().collect(),
+            wanted_from: epoch - TimeDelta::hours(2),
+            changes: Vec::new(),
+        }
     }
 
     /// The next life, and how long nothing runs after it.

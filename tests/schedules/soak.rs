@@ -14,6 +14,8 @@ use super::{Outcome, setting};
 
 /// Violations of one schedule that are told.
 const MOST_TOLD: usize = 5;
+/// What schedules differ by in memory.
+const MEMORY_SLACK_BYTES: u64 = 48 << 20;
 /// How often a long run says how far it is.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
@@ -46,6 +48,8 @@ pub struct Totals {
     pub candles: u64,
     trades: u64,
     unavailable: BTreeMap<String, u64>,
+    /// Memory of the process after each schedule, in bytes, where the system tells it.
+    memory: Vec<u64>,
     /// With the seed that repeats them.
     pub violations: Vec<String>,
 }
@@ -69,6 +73,26 @@ impl fmt::Display for Totals {
 }
 
 impl Totals {
+    /// Nothing is kept of schedules that are over: towards the end they take no more memory than after
+    /// the first ones. Only long runs tell.
+    fn check_memory(&mut self) {
+        let part = self.memory.len() / 4;
+        if part < 10 {
+            return;
+        }
+        let median = |part: &[u64]| {
+            let mut sorted = part.to_vec();
+            sorted.sort_unstable();
+            sorted[sorted.len() / 2]
+        };
+        let early = median(&self.memory[part..2 * part]);
+        let late = median(&self.memory[self.memory.len() - part..]);
+        println!("memory: {} MB, later {} MB", early >> 20, late >> 20);
+        if late > early + early / 4 + MEMORY_SLACK_BYTES {
+            self.violations.push(format!("memory grew from {early} to {late} bytes"));
+        }
+    }
+
     /// Of each kind of fault how often it was scripted and struck, and what the venues could not tell any more.
     pub fn details(&self) -> String {
         let fault = |(kind, (scripted, struck)): (&String, &(u64, u64))| match scripted {
@@ -82,6 +106,7 @@ impl Totals {
 
     fn add(&mut self, seed: u64, outcome: Result<Outcome, Box<dyn Any + Send>>) {
         self.schedules += 1;
+        self.memory.extend(resident_bytes());
         let told = self.violations.len();
         match outcome {
             Ok(outcome) => {
@@ -143,5 +168,15 @@ pub fn run(length: Length, run_one: impl Fn(u64) -> Outcome + Sync) -> Totals {
             });
         }
     });
-    shared.into_inner().unwrap().0
+    let mut totals = shared.into_inner().unwrap().0;
+    totals.check_memory();
+    totals
+}
+
+/// What the process has in memory, where the system tells it in the way of Linux.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
 }

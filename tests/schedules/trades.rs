@@ -10,6 +10,9 @@ use serde::Deserialize;
 
 use super::check::Ask;
 
+/// Trades may be told so much later than others that happened after them.
+const LATENESS: TimeDelta = TimeDelta::seconds(2);
+
 #[derive(Debug, Deserialize)]
 struct TrueTrade {
     id: String,
@@ -37,8 +40,9 @@ pub async fn check(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, violatio
             .trade_rest
             .is_some_and(|rest| rest.history != TradeHistory::Recent);
         let mut lacking = coverage.spans.gaps(wanted).spans().to_vec();
-        // At venues that stamp nothing but trades the quiet since the last one is proven by the next.
-        let is_quiet = |span: &Span| real.iter().all(|trade| trade.time <= span.from || span.to <= trade.time);
+        // At venues that stamp nothing but trades the quiet since the last one is proven by the next, and so
+        // are the seconds before it, in which trades told later may lie.
+        let is_quiet = |span: &Span| real.iter().all(|trade| trade.time <= span.from + LATENESS);
         if lacking.last().is_some_and(|last| last.to == wanted.to && is_quiet(last)) {
             lacking.pop();
         }

@@ -250,11 +250,10 @@ impl ExchangeActor {
         let outcome = match &job.work {
             Work::Describe(symbol) => venue.dialect.decode_instruments(Some(symbol), &reply).map(Outcome::Described),
             Work::Tickers(call) => venue.dialect.decode_tickers(call, &reply).map(Outcome::Tickers),
-            Work::Candles(work) => {
-                venue.dialect.decode_candles(&work.instrument, work.timeframe, work.call.span, &reply).map(|rows| {
-                    Outcome::Page(FetchedPage { call: work.call, rows, sent_at: sent_then })
-                })
-            }
+            Work::Candles(work) => venue
+                .dialect
+                .decode_candles(&work.instrument, work.timeframe, work.call.span, &reply)
+                .map(|rows| Outcome::Page(FetchedPage { call: work.call, rows, sent_at: sent_then })),
             Work::Trades(work) => {
                 venue.dialect.decode_trades(&work.instrument, &work.call.cursor, &reply).map(|page| {
                     let trades = page.trades.into_iter().map(|trade| work.instrument.in_base(trade)).collect();

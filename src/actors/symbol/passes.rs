@@ -47,21 +47,22 @@ impl SymbolActor {
         let is_durable = is_saved && !self.series.iter().any(Series::has_pending);
         let is_ready = |side: &&mut TapeSide| is_durable && side.pass.is_none() && !side.is_reading;
         let Some(side) = self.tape.as_mut().filter(is_ready) else { return };
-        let from_kept = side.keeps && !side.tape.reads_forward();
+        // Where trades are not read from old to new, all that a pass needs is read and kept before it.
+        let is_kept = side.keeps && !side.tape.reads_forward();
         let mut work: Vec<(Grid, SpanSet)> = Vec::with_capacity(self.series.len());
         for series in &self.series {
             let mut wanted = series.trade_work(now);
-            if from_kept {
+            if is_kept {
                 wanted = with_lead(&wanted, series, &mut side.tape);
             }
-            work.push((series.grid(), wanted));
+            if side.keeps {
+                wanted = whole_buckets(series.grid(), &wanted, side.tape.known());
+            }
+            if !wanted.is_empty() {
+                work.push((series.grid(), wanted));
+            }
         }
         let known = if side.keeps { Some(side.tape.known()) } else { None };
-        let work: Vec<(Grid, SpanSet)> = work
-            .into_iter()
-            .map(|(grid, work)| (grid, known.map_or_else(|| work.clone(), |known| whole_buckets(grid, &work, known))))
-            .filter(|(_, work)| !work.is_empty())
-            .collect();
         let Some(mut span) = next_span(&work) else { return };
         let look_back = self.series.iter().map(|series| series.book.look_back(span.from)).max().unwrap_or_default();
         if let Some(known) = known {
@@ -84,7 +85,7 @@ impl SymbolActor {
             .map(|series| (series.id, series.grid()))
             .collect();
         let store = self.setup.store.clone();
-        let from_store = side.keeps && (look_back.is_zero() || from_kept);
+        let from_store = side.keeps && (look_back.is_zero() || is_kept);
         let (symbol, known_to) = (side.pending.symbol, side.tape.known().spans().last().map(|known| known.to));
         let repeats_price = quiet == QuietPolicy::Emits && self.series.iter().any(|s| !s.book.outdated().is_empty());
         let opening = async move {

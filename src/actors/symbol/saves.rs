@@ -42,7 +42,7 @@ impl SymbolActor {
                 *slot = Slots::Saving;
             }
         }
-// Of this size at once: thousands of symbols save in the same moment.
+        // Of this size at once: thousands of symbols save in the same moment.
         let mut changes: Vec<SeriesChange> = Vec::with_capacity(self.series.len());
         changes.extend(self.series.iter_mut().filter(|series| series.has_pending()).map(Series::take_pending));
         let lineage = Lineage::of(&self.series, &changes, self.setup.row.candle_source, now);

@@ -366,6 +366,18 @@ mod tests {
     }
 
     #[test]
+    fn a_trade_that_only_rest_tells_of_was_missed_where_ids_would_have_told() {
+        let mut live = live(true);
+        live.hear(LINE, vec![trade(9, 50)], t(62));
+        // The venue was mute at first: nothing before the first trade shows that others are missing.
+        assert!(live.missed(&[trade(8, 40)]));
+        assert!(!live.missed(&[trade(7, 1), trade(10, 61)]), "before the run, and too young to have been told");
+        let mut sparse = super::tests::live(false);
+        sparse.hear(LINE, vec![trade(9, 50)], t(62));
+        assert!(!sparse.missed(&[trade(9, 50)]), "what was heard is not told apart from what was not");
+    }
+
+    #[test]
     fn an_announced_trade_that_never_came_was_lost() {
         let mut live = live(true);
         live.announce(LINE, &TradeId::Number(4), t(-1));

@@ -1,5 +1,6 @@
 //! One example for each promise of the book, on minutes of a venue with pages of 20 rows.
 
+mod again;
 mod distrust;
 mod sessions;
 

@@ -8,8 +8,8 @@ use rand::{RngExt, seq::IndexedRandom};
 
 use super::markets::Market;
 
-/// A script whose faults all end before `lasting` is over. Most strike where something is collected;
-/// now and then a venue is away for an hour.
+/// A script whose faults end before `lasting` is over. Most strike where something is collected; now
+/// and then a venue is away for an hour, or lists a market no more.
 pub fn random(dice: &mut StdRng, lasting: Duration, markets: &[Market]) -> Vec<Fault> {
     let count = dice.random_range(4..14);
     let mut faults: Vec<Fault> = (0..count).map(|_| one(dice, lasting, markets)).collect();
@@ -20,6 +20,13 @@ pub fn random(dice: &mut StdRng, lasting: Duration, markets: &[Market]) -> Vec<F
         let kind = kinds.choose(dice).expect("not empty").clone();
         let exchange = Some(venue(dice, markets));
         faults.extend(traceable(Fault { exchange, ..Fault::new(kind).between(after, hour) }, markets));
+    }
+    if dice.random_bool(0.2) {
+        let market = markets.choose(dice).expect("something is collected");
+        let exchange = market.exchange.parse().ok();
+        let after = Duration::from_secs(dice.random_range(0..lasting.as_secs()));
+        let delisted = Fault { exchange, after, ..Fault::new(FaultKind::Delist).symbol(market.name()) };
+        faults.extend(traceable(delisted, markets));
     }
     faults
 }

@@ -55,21 +55,23 @@ impl Book {
         }
         self.again_wait = (self.again_wait * 2).min(AGAIN.1);
         self.again_at = now + self.again_wait;
-        // One read more without result, and it is given up again.
+        self.given_up().collect()
+    }
+
+    /// What may be there although the venue did not show it, as it is asked for again: after one more
+    /// read without result it is given up again.
+    fn given_up(&self) -> impl Iterator<Item = LedgerChange> {
         let reopened = |reason: &str| match reason {
             NOT_SERVED | BEFORE_LISTING => Some((NOT_FETCHED, MAX_ATTEMPTS - 1)),
             HOLE_AT_THE_VENUE => Some((VENUE_HOLE, 1)),
             _ => None,
         };
-        self.entries
-            .iter()
-            .filter_map(|entry| {
-                let Coverage::Unavailable { reason } = &entry.coverage else { return None };
-                let (reason, attempts) = reopened(reason)?;
-                let missing = Coverage::Missing { reason: reason.to_owned(), attempts, next_attempt_at: None };
-                Some(LedgerChange::Set(entry.span, missing))
-            })
-            .collect()
+        self.entries.iter().filter_map(move |entry| {
+            let Coverage::Unavailable { reason } = &entry.coverage else { return None };
+            let (reason, attempts) = reopened(reason)?;
+            let missing = Coverage::Missing { reason: reason.to_owned(), attempts, next_attempt_at: None };
+            Some(LedgerChange::Set(entry.span, missing))
+        })
     }
 
     /// The live or repair read that is due at `now`: everything missed up to its newest bucket, as
@@ -124,8 +126,9 @@ impl Book {
         while self.rules.next_close(open) <= now {
             open = self.grid().next_open(open);
         }
-        let close = [self.next_close_at(), self.rules.next_close(open), self.again_at];
-        let earliest = retries.chain(verification).chain(close).filter(|at| *at > now).min();
+        let close = [self.next_close_at(), self.rules.next_close(open)];
+        let again = self.given_up().next().map(|_| self.again_at).filter(|_| reads);
+        let earliest = retries.chain(verification).chain(close).chain(again).filter(|at| *at > now).min();
         earliest.unwrap_or_else(|| self.rules.next_close(open))
     }
 

@@ -30,7 +30,7 @@ impl Length {
     /// `CANDLEWICK_SECONDS`, else `CANDLEWICK_SCHEDULES`, else a few.
     pub fn of_settings() -> Length {
         match setting("CANDLEWICK_SECONDS", 0) {
-            0 => Length::Schedules(setting("CANDLEWICK_SCHEDULES", 8)),
+            0 => Length::Schedules(setting("CANDLEWICK_SCHEDULES", 6)),
             seconds => Length::Time(Duration::from_secs(seconds)),
         }
     }

@@ -5,6 +5,7 @@ SCHEDULES ?= 200
 SECONDS ?= 0
 HOURS ?= 24
 KILLS ?= 40
+POINTS ?= 300
 TARGET ?= rest
 
 .DEFAULT_GOAL := help
@@ -25,8 +26,9 @@ test: servers ## All tests; no network is needed once the servers they start are
 servers: ## Install what tests start for themselves (PostgreSQL, Redis), or say how.
 	@sh tests/servers.sh
 
-soak: ## Faults and crashes for long, in release; SCHEDULES=200 or SECONDS=600, HOURS=24, KILLS=40 are the amounts.
+soak: ## Faults and crashes for long, in release; SCHEDULES=200 or SECONDS=600, HOURS=24, POINTS=300, KILLS=40 are the amounts.
 	CANDLEWICK_SCHEDULES=$(SCHEDULES) CANDLEWICK_SECONDS=$(SECONDS) CANDLEWICK_HOURS=$(HOURS) \
+		CANDLEWICK_POINTS=$(POINTS) \
 		$(CARGO) test --release --test schedules -- --nocapture
 	CANDLEWICK_KILLS=$(KILLS) $(CARGO) test --release --test kill -- --nocapture
 	CANDLEWICK_DAYS=7 $(CARGO) test --release --test connections -- --nocapture

@@ -131,6 +131,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_system_clock_is_moved_by_time_that_passes_and_by_nothing_else() {
+        let clock = Clock::system();
+        let then = clock.now();
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        // The machine's own clock has hardly moved meanwhile, so it is not what is shown.
+        assert_eq!((clock.now() - then).num_seconds(), 3600);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_manual_clock_wakes_sleepers_only_when_moved_far_enough() {
         let clock = Clock::manual(epoch());
         let sleeper = tokio::spawn({

@@ -310,6 +310,17 @@ async fn verification_lists_every_kind_of_violation_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn history_that_is_wanted_since_a_collector_last_looked_is_no_hole() {
+    let kept = Kept::new(&[Timeframe::M1]).await;
+    let candles: Vec<Candle> = (0..10).map(bar).collect();
+    kept.hold(Timeframe::M1, &candles, &[minutes(0, 10)], Some(minutes(0, 10))).await;
+    let series = kept.series(Timeframe::M1).await;
+    let earlier = minute(0) - TimeDelta::hours(3);
+    let violations = verify(&*kept.store, &series, Grid::utc(Timeframe::M1), Absence::Forbidden, earlier).await;
+    assert_eq!(violations.unwrap(), []);
+}
+
+#[tokio::test]
 async fn verification_reads_long_series_page_by_page() {
     const ROWS: i64 = 25_000;
     let kept = Kept::new(&[Timeframe::M1]).await;

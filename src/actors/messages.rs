@@ -248,8 +248,6 @@ pub struct FetchedPage {
     pub rows: Vec<Candle>,
     /// Venue time when the request left, as far as it is proven.
     pub sent_at: DateTime<Utc>,
-    /// Our clock when the request left.
-    pub observed_at: DateTime<Utc>,
 }
 
 /// Why there is no page.

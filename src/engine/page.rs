@@ -30,8 +30,6 @@ pub struct Page {
     pub rows: Vec<Candle>,
     /// Venue time when the request left: what finality is judged by.
     pub sent_at: DateTime<Utc>,
-    /// Our clock when the request left: `observed_at` of its rows.
-    pub observed_at: DateTime<Utc>,
 }
 
 /// What a page proves.
@@ -122,12 +120,7 @@ mod tests {
     }
 
     fn page(minutes: &[i64], sent_at: DateTime<Utc>) -> Page {
-        Page {
-            asked: Span::new(t(0), t(60)),
-            rows: minutes.iter().map(|m| row(*m)).collect(),
-            sent_at,
-            observed_at: sent_at,
-        }
+        Page { asked: Span::new(t(0), t(60)), rows: minutes.iter().map(|m| row(*m)).collect(), sent_at }
     }
 
     fn spans(set: &SpanSet) -> Vec<(i64, i64)> {

@@ -169,6 +169,7 @@ pub struct FinalCandle {
     pub source: Source,
     /// Which clause settled it.
     pub rule: Rule,
-    /// When we observed it (for REST: when the request was sent), in our clock.
+    /// When we observed it (for REST: when the request was sent), in venue time: a host whose clock
+    /// was wrong for a while must not outrank what is observed after it.
     pub observed_at: DateTime<Utc>,
 }

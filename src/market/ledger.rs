@@ -19,8 +19,10 @@ pub const NOT_RUNNING: &str = "collector_stopped";
 pub const JUST_CLOSED: &str = "just_closed";
 /// Reason for missing: due, asked for, and not there yet.
 pub const LATE_BAR: &str = "late_bar";
-/// Reason for both: absent between two rows of a venue that prints quiet buckets.
+/// Reason for missing: absent between two rows of a venue that prints quiet buckets.
 pub const VENUE_HOLE: &str = "venue_hole";
+/// Reason for unavailable: the same, after a second look.
+pub const HOLE_AT_THE_VENUE: &str = "venue_hole: rest";
 /// Reason for missing: older than the venue's candles reach, to be built from its trades.
 pub const FROM_TRADES: &str = "to_be_built_from_trades";
 /// Reason for unavailable: a quiet bucket without a trade before it, whose price it could repeat.
@@ -58,7 +60,7 @@ pub enum Coverage {
     /// The venue does not have it.
     Unavailable {
         /// Why, in a word, and after a colon the methods tried: [`TOO_OLD`], [`BEFORE_LISTING`],
-        /// [`NOT_SERVED`], [`NO_TRADE_BEFORE`], [`TRADES_NOT_SERVED`], [`NOT_SUMMABLE`], or a [`VENUE_HOLE`].
+        /// [`NOT_SERVED`], [`HOLE_AT_THE_VENUE`], [`NO_TRADE_BEFORE`], [`TRADES_NOT_SERVED`] or [`NOT_SUMMABLE`].
         reason: String,
     },
 }

@@ -204,7 +204,10 @@ fn check_tiling(
         known.insert(*span);
     }
     if let Some(observed_until) = observed_until {
-        let extent = Span::new(grid.bucket_at(backfill_from), observed_until);
+        // Whoever wants more history moves the left edge, as time moves the right one: what lies before
+        // all entries is spoken of when a collector has seen that.
+        let spoken_from = entries.first().map_or(observed_until, |first| first.span.from);
+        let extent = Span::new(grid.bucket_at(backfill_from).max(spoken_from), observed_until);
         violations.extend(known.gaps(extent).spans().iter().copied().map(Violation::Untiled));
     }
     violations

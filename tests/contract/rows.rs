@@ -25,7 +25,7 @@ async fn judged(line: &Line, market: &Instrument, span: Span) -> (Vec<Candle>, F
     };
     let rows = line.candles(market, MINUTE, span).await.unwrap();
     let now = line.clock.now();
-    let page = Page { asked: span, rows: rows.clone(), sent_at: now, observed_at: now };
+    let page = Page { asked: span, rows: rows.clone(), sent_at: now };
     (rows, judge(&rules, &page))
 }
 

@@ -6,13 +6,48 @@ use candlewick::sim::{Fault, FaultKind, Venue};
 use rand::rngs::StdRng;
 use rand::{RngExt, seq::IndexedRandom};
 
-/// A script whose faults all end before `lasting` is over.
-pub fn random(dice: &mut StdRng, lasting: Duration) -> Vec<Fault> {
+use super::markets::Market;
+
+/// A script whose faults end before `lasting` is over. Most strike where something is collected; now
+/// and then a venue is away for an hour, or lists a market no more.
+pub fn random(dice: &mut StdRng, lasting: Duration, markets: &[Market]) -> Vec<Fault> {
     let count = dice.random_range(4..14);
-    (0..count).map(|_| one(dice, lasting)).collect()
+    let mut faults: Vec<Fault> = (0..count).map(|_| one(dice, lasting, markets)).collect();
+    if dice.random_bool(0.4) {
+        let kinds = [FaultKind::Maintenance, FaultKind::Refuse, FaultKind::HalfOpen, FaultKind::MissingRows];
+        let hour = Duration::from_secs(dice.random_range(2700..4500)).min(lasting / 2);
+        let after = Duration::from_secs(dice.random_range(0..(lasting - hour).as_secs()));
+        let kind = kinds.choose(dice).expect("not empty").clone();
+        let exchange = Some(venue(dice, markets));
+        faults.extend(traceable(Fault { exchange, ..Fault::new(kind).between(after, hour) }, markets));
+    }
+    if dice.random_bool(0.2) {
+        let market = markets.choose(dice).expect("something is collected");
+        let exchange = market.exchange.parse().ok();
+        let after = Duration::from_secs(dice.random_range(0..lasting.as_secs()));
+        let delisted = Fault { exchange, after, ..Fault::new(FaultKind::Delist).symbol(market.name()) };
+        faults.extend(traceable(delisted, markets));
+    }
+    faults
 }
 
-fn one(dice: &mut StdRng, lasting: Duration) -> Fault {
+fn venue(dice: &mut StdRng, markets: &[Market]) -> Venue {
+    let market = markets.choose(dice).expect("something is collected");
+    market.exchange.parse().expect("a simulated venue")
+}
+
+/// A fault that can be seen or made good by somebody. Where trades are not numbered and old ones not
+/// served, a venue that keeps some of them to itself on a connection that lives leaves no trace, and
+/// nobody can be blamed for what it did not tell.
+fn traceable(fault: Fault, markets: &[Market]) -> Option<Fault> {
+    if !matches!(fault.kind, FaultKind::Stall | FaultKind::Maintenance | FaultKind::Delist) {
+        return Some(fault);
+    }
+    let concerns = |market: &&Market| fault.exchange.is_none_or(|venue| venue.as_str() == market.exchange);
+    markets.iter().filter(concerns).all(Market::leaves_traces).then_some(fault)
+}
+
+fn one(dice: &mut StdRng, lasting: Duration, markets: &[Market]) -> Fault {
     let seconds = |dice: &mut StdRng, from: u64, to: u64| Duration::from_secs(dice.random_range(from..to));
     let retry_after = dice.random_bool(0.5).then(|| seconds(dice, 1, 120));
     let kind = match dice.random_range(0..23) {
@@ -53,6 +88,8 @@ fn one(dice: &mut StdRng, lasting: Duration) -> Fault {
         }
         _ => None,
     };
-    let exchange = dice.random_bool(0.8).then(|| *Venue::all().choose(dice).expect("not empty"));
-    Fault { exchange, symbol, after: seconds(dice, 0, latest), lasting: Some(span), probability, count: None, kind }
+    let exchange = dice.random_bool(0.8).then(|| venue(dice, markets));
+    let (after, lasting) = (seconds(dice, 0, latest), Some(span));
+    let fault = Fault { exchange, symbol, after, lasting, probability, count: None, kind };
+    traceable(fault.clone(), markets).unwrap_or(Fault { kind: FaultKind::Refuse, ..fault })
 }

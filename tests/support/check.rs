@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use candlewick::exchange::{QuietPolicy, registry};
+use candlewick::exchange::{Depth, QuietPolicy, TradeHistory, registry};
+use candlewick::market::ledger::{TOO_OLD, TRADES_NOT_SERVED};
 use candlewick::market::{Source, Span, Timeframe};
 use candlewick::store::inventory::{self, Absence};
-use candlewick::store::{CandleQuery, CandleSource, Coverage, Store, StoredCandle, SymbolRow};
+use candlewick::store::{CandleQuery, CandleSource, Coverage, Store, StoredCandle, SymbolRow, SymbolState};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
@@ -72,6 +73,10 @@ pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked
             let is_moot = |row: &StoredCandle| {
                 from_trades && row.source == Source::Synthesised && !real.contains_key(&row.candle.open_time)
             };
+            // Nor which of its quiet buckets a venue prints that prints some of them.
+            let quiet = registry::find(&symbol.exchange).unwrap().capabilities.quiet;
+            let is_printed_by_chance =
+                |real: &TrueCandle| from_trades && quiet == QuietPolicy::Mixed && real.volume == 0.0;
             for row in store.candles(series.id, query).await.unwrap().into_iter().filter(|row| !is_moot(row)) {
                 checked.candles += 1;
                 let stored = row.candle;
@@ -96,9 +101,11 @@ pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked
                         let held: BTreeSet<_> =
                             held.iter().filter(|row| !is_moot(row)).map(|row| row.candle.open_time).collect();
                         let wanted = real.range(inside.from..inside.to.max(inside.from));
-                        let lacking: Vec<_> =
-                            wanted.map(|(open, _)| open).filter(|open| !held.contains(open)).collect();
-                        if held.len() != lost || !lacking.is_empty() {
+                        let lacking: Vec<_> = wanted
+                            .filter(|(open, real)| !held.contains(open) && !is_printed_by_chance(real))
+                            .map(|(open, _)| open)
+                            .collect();
+                        if !lacking.is_empty() {
                             let held = held.len();
                             checked.violations.push(format!(
                                 "{name}: {inside} is complete with {held} of {lost} candles, without {lacking:?}"
@@ -107,23 +114,48 @@ pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked
                     }
                     Coverage::Unavailable { reason } => {
                         *checked.unavailable.entry(reason.clone()).or_default() += grid.count(inside);
-                        if lost > 0 && !reason.starts_with("too_old") {
+                        if !is_lost(&symbol, series.timeframe, inside, reason, now) && lost > 0 {
                             checked.violations.push(format!("{name}: {inside} is {reason} but the venue has {lost}"));
                         }
                     }
-                    // Where quiet buckets have no rows, the last one is proven by the next row or by its age.
+                    // Nobody works on it: it stays as it is until that changes.
+                    Coverage::Missing { .. } if symbol.state != SymbolState::Active => {}
+                    // Where quiet buckets have no rows, the last one is proven by the next row or by its age; and
+                    // where they are built of trades, and only these are stamped, by the next trade.
+                    Coverage::Missing { .. } if from_trades && !has_traded_since(&real, inside.from) => {}
                     Coverage::Missing { .. } if lost == 0 && inside.to > now - TimeDelta::hours(2) => {}
                     Coverage::Missing { .. } if inside.to > now - TimeDelta::minutes(5) => {}
                     Coverage::Missing { .. } => {
-                        checked.violations.push(format!("{name}: still missing {entry:?}"));
+                        checked.violations.push(format!("{name}: still missing {entry:?}, where the venue has {lost}"));
                     }
                 }
             }
             let observed = series.observed_until.unwrap_or(wanted.from);
             let newest = grid.last_closed_end(now - TimeDelta::minutes(3));
-            if grid.anchors.session.is_none() && observed < newest {
+            let is_kept = symbol.state == SymbolState::Active;
+            if is_kept && grid.anchors.session.is_none() && observed < newest {
                 checked.violations.push(format!("{name}: observed until {observed}, closed until {newest}"));
             }
         }
     }
+}
+
+fn has_traded_since(real: &BTreeMap<DateTime<Utc>, TrueCandle>, from: DateTime<Utc>) -> bool {
+    real.range(from..).any(|(_, real)| real.volume > 0.0)
+}
+
+/// True where the venue does not have any more what a symbol lacks: it can be neither read nor built.
+fn is_lost(symbol: &SymbolRow, timeframe: Timeframe, span: Span, reason: &str, now: DateTime<Utc>) -> bool {
+    let capabilities = registry::find(&symbol.exchange).unwrap().capabilities;
+    if symbol.candle_source == CandleSource::Trades {
+        // What was traded while nobody listened, where only the newest trades are served.
+        let keeps_none = capabilities.trade_rest.is_none_or(|rest| rest.history == TradeHistory::Recent);
+        return keeps_none && reason == TRADES_NOT_SERVED;
+    }
+    let edge = match capabilities.timeframe(timeframe).map(|row| row.depth) {
+        Some(Depth::Age(age)) => now - age,
+        Some(Depth::NewestRows(rows)) => inventory::grid_of(symbol, timeframe).back(now, rows),
+        Some(Depth::Full) | None => return false,
+    };
+    reason == TOO_OLD && span.to <= edge && !capabilities.builds_old_candles()
 }

@@ -1,7 +1,7 @@
 //! A whole collector against the simulated exchanges: in memory, in virtual time, with a store and a
 //! transport that misbehave by script.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use candlewick::sim::{Fault, SimConfig, SimRequest, Simulator};
 use candlewick::status::{ComponentStatus, Mode, Phase};
 use candlewick::store::{
     self, Access, CandleQuery, CandleSource, Coverage, ExchangeMode, ExchangeRow, LedgerEntry, NewSymbol, SeriesRow,
-    Store, StoredCandle,
+    Store, StoredCandle, SymbolRow, TradeCoverage,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
@@ -173,10 +173,19 @@ impl Stage {
 
     /// Starts the collector.
     pub async fn start(&mut self) {
+        self.start_by(self.clock.clone()).await;
+    }
+
+    /// Starts it on a host whose clock is `ahead` of the true time.
+    pub async fn start_ahead(&mut self, ahead: TimeDelta) {
+        self.start_by(Clock::scaled(self.clock.now() + ahead, 1.0)).await;
+    }
+
+    async fn start_by(&mut self, clock: Clock) {
         let handle = Collector::builder()
             .config(self.config.clone())
             .store(self.store.clone())
-            .clock(self.clock.clone())
+            .clock(clock)
             .seed(SEED)
             .transport(self.transport.clone())
             .simulator("http://sim")
@@ -281,12 +290,27 @@ impl Stage {
     }
 
     pub async fn series(&self, exchange: &str, name: &str, timeframe: Timeframe) -> SeriesRow {
-        let symbols = self.store.symbols().await.unwrap();
-        let row = symbols.into_iter().find(|row| row.exchange == exchange && row.symbol.as_str() == name);
-        let row = row.unwrap_or_else(|| panic!("{exchange}:{name} is not wanted"));
+        let row = self.row(exchange, name).await;
         let series = self.store.series_of(row.id).await.unwrap();
         let found = series.into_iter().find(|series| series.timeframe == timeframe);
         found.unwrap_or_else(|| panic!("{exchange}:{name} has no series {timeframe}"))
+    }
+
+    async fn row(&self, exchange: &str, name: &str) -> SymbolRow {
+        let symbols = self.store.symbols().await.unwrap();
+        let row = symbols.into_iter().find(|row| row.exchange == exchange && row.symbol.as_str() == name);
+        row.unwrap_or_else(|| panic!("{exchange}:{name} is not wanted"))
+    }
+
+    pub async fn trade_coverage(&self, exchange: &str, name: &str) -> TradeCoverage {
+        let row = self.row(exchange, name).await;
+        self.store.trade_coverage(row.id).await.unwrap()
+    }
+
+    /// The ids of the stored trades of a stretch, as the venue prints them.
+    pub async fn stored_trades(&self, exchange: &str, name: &str, span: Span) -> BTreeSet<String> {
+        let row = self.row(exchange, name).await;
+        self.store.trades(row.id, span).await.unwrap().into_iter().map(|trade| trade.id.to_string()).collect()
     }
 
     pub async fn ledger(&self, exchange: &str, name: &str, timeframe: Timeframe) -> Vec<LedgerEntry> {
@@ -344,10 +368,14 @@ impl Stage {
     /// Every trade of the venue from the wanted start to `until` is stored once, and the ledger says
     /// so. Returns how many there are.
     pub async fn assert_trades(&self, exchange: &str, name: &str, until: DateTime<Utc>) -> usize {
+        let row = self.row(exchange, name).await;
+        self.assert_trades_in(exchange, name, Span::new(row.backfill_from, until)).await
+    }
+
+    /// [`Stage::assert_trades`] for a stretch.
+    pub async fn assert_trades_in(&self, exchange: &str, name: &str, span: Span) -> usize {
         let what = format!("{exchange}:{name}");
-        let symbols = self.store.symbols().await.unwrap();
-        let row = symbols.iter().find(|row| row.exchange == exchange && row.symbol.as_str() == name).unwrap();
-        let span = Span::new(row.backfill_from, until);
+        let row = self.row(exchange, name).await;
         let coverage = self.store.trade_coverage(row.id).await.unwrap();
         assert!(coverage.spans.covers(span), "{what} lacks trades in {span}: {coverage:?}");
         let truth = true_trades(&self.simulator, exchange, name, span);

@@ -128,3 +128,25 @@ fn a_store_that_is_full_is_ridden_out_and_a_stop_gives_up_in_time() {
         stage.assert_minutes("binance", "BTC/USDT", seconds(15)).await;
     });
 }
+
+#[test]
+fn a_writer_that_is_stopped_while_the_store_is_away_gives_up_soon_after() {
+    in_virtual_time(async {
+        let mut stage = Stage::with(&[("kraken", "BTC/USD")]).await;
+        stage.until("streaming", seconds(1), |stage| stage.is_streaming("kraken:BTC/USD")).await;
+        stage.pass(minutes(3)).await;
+        stage.store.script(|call| if matches!(call, StoreCall::Write(_)) { Deed::Fail } else { Deed::Proceed });
+        stage.pass(minutes(2)).await;
+        stage.stop().await;
+        stage.pass(seconds(20)).await;
+        // Whoever writes now would do so without the lock.
+        assert_eq!(std::sync::Arc::strong_count(&stage.store), 1, "somebody still holds the store");
+        let series = stage.series("kraken", "BTC/USD", Timeframe::M1).await;
+        stage.store.behave();
+        stage.pass(minutes(5)).await;
+        assert_eq!(stage.series("kraken", "BTC/USD", Timeframe::M1).await, series);
+        stage.start().await;
+        stage.pass(minutes(3)).await;
+        stage.assert_minutes("kraken", "BTC/USD", seconds(15)).await;
+    });
+}

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use candlewick::market::Timeframe;
+use candlewick::market::{Span, Timeframe};
 use candlewick::status::{Health, Phase};
-use candlewick::store::{ExchangeMode, ExchangeRow, Store, SymbolState};
+use candlewick::store::{CandleSource, ExchangeMode, ExchangeRow, Store, SymbolState};
 use chrono::TimeDelta;
 
 use crate::support::faulty_transport::Contact;
@@ -219,5 +219,18 @@ fn nothing_to_collect_is_said_and_the_first_symbol_starts_its_exchange() {
         assert_eq!(said, "nothing to collect: candlewick symbols add EXCHANGE SYMBOL");
         stage.want("binance", "BTC/USDT", &[Timeframe::M1], TimeDelta::hours(2)).await;
         stage.until("streaming", seconds(2), |stage| stage.is_streaming("binance:BTC/USDT")).await;
+    });
+}
+
+#[test]
+fn trades_that_are_wanted_from_now_on_are_collected_at_once() {
+    in_virtual_time(async {
+        let stage = settled().await;
+        let hour = TimeDelta::hours(1);
+        stage.want_trades("kraken", "BTC/USD", &[Timeframe::M1], CandleSource::Venue, hour).await;
+        stage.pass(minutes(5)).await;
+        let span = Span::new(stage.now() - hour, stage.now() - seconds(20));
+        let count = stage.assert_trades_in("kraken", "BTC/USD", span).await;
+        assert!(count > 500, "{count}");
     });
 }

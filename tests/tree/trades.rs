@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use candlewick::market::{Source, Span, Timeframe};
+use candlewick::market::{Grid, Source, Span, Timeframe};
 use candlewick::sim::{Fault, FaultKind, SimConfig, Venue};
 use candlewick::status::{Mode, Phase};
 use candlewick::store::CandleSource;
 use chrono::TimeDelta;
 
-use crate::support::stage::{Stage, in_virtual_time, minutes, seconds, symbol};
+use crate::support::stage::{Stage, in_virtual_time, minutes, seconds, symbol, true_trades};
 
 async fn collecting(exchange: &str, name: &str, source: CandleSource, timeframes: &[Timeframe]) -> Stage {
     let mut stage = Stage::new(SimConfig::default()).await;
@@ -171,5 +171,48 @@ fn a_symbol_without_timeframes_keeps_its_trades_alone() {
         stage.assert_trades("binance", "ETH/BTC", stage.now() - seconds(20)).await;
         let span = Span::new(stage.now() - TimeDelta::hours(3), stage.now());
         assert!(!stage.truth("binance", "ETH/BTC", Timeframe::M1, span).is_empty());
+    });
+}
+
+#[test]
+fn a_frame_that_cannot_be_read_costs_no_trade_where_they_are_not_numbered() {
+    in_virtual_time(async {
+        let stage = collecting("bybit", "BTC/USDT", CandleSource::Trades, &[Timeframe::M1]).await;
+        stage.until("streaming", seconds(10), |stage| stage.mode("bybit:BTC/USDT") == Some(Mode::LiveTrade)).await;
+        stage.pass(minutes(3)).await;
+        let from = stage.now();
+        let cut = Fault::new(FaultKind::Truncate).on(Venue::BYBIT).between(seconds(0), seconds(90)).probability(0.3);
+        stage.inject(cut);
+        stage.pass(minutes(5)).await;
+        // The newest sixty trades are served by REST, which here is more than a minute of them.
+        let span = Span::new(from, stage.now() - seconds(30));
+        let coverage = stage.trade_coverage("bybit", "BTC/USDT").await;
+        let stored = stage.stored_trades("bybit", "BTC/USDT", span).await;
+        let truth = true_trades(&stage.simulator, "bybit", "BTC/USDT", span);
+        let lost = truth.iter().filter(|trade| coverage.spans.contains(trade.time) && !stored.contains(&trade.id));
+        assert_eq!(lost.count(), 0);
+        assert!(stored.len() > 60, "{}", stored.len());
+        let struck = stage.simulator.stats().faults["truncate"];
+        assert!(struck > 3, "only {struck} frames were cut");
+    });
+}
+
+#[test]
+fn a_quiet_beginning_finds_its_price_where_trades_are_read_backwards() {
+    in_virtual_time(async {
+        let mut stage = Stage::new(SimConfig { trades_per_minute: 0.5, ..SimConfig::default() }).await;
+        let (exchange, name) = ("okx", "ETH/USDT");
+        let start = Grid::utc(Timeframe::M1).bucket_at(stage.now());
+        let is_quiet = |ago: &i64| {
+            let from = start - TimeDelta::minutes(*ago);
+            true_trades(&stage.simulator, exchange, name, Span::new(from, from + TimeDelta::minutes(1))).is_empty()
+        };
+        let ago = (60..240).find(is_quiet).expect("a quiet minute");
+        let back = stage.now() - start + TimeDelta::minutes(ago);
+        stage.want_trades(exchange, name, &[Timeframe::M1], CandleSource::Trades, back).await;
+        stage.start().await;
+        stage.pass(minutes(15)).await;
+        // Quiet since the last trade is proven by the next one.
+        stage.assert_minutes(exchange, name, minutes(10)).await;
     });
 }

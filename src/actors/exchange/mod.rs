@@ -270,6 +270,8 @@ fn wants_the_same(known: &SymbolRow, row: &SymbolRow) -> bool {
     known.timeframes == row.timeframes
         && known.backfill_from == row.backfill_from
         && known.collect_candles == row.collect_candles
+        && known.collect_trades == row.collect_trades
+        && known.candle_source == row.candle_source
         && known.only_ticker == row.only_ticker
         && pausing(&known.state) == pausing(&row.state)
 }

@@ -250,11 +250,10 @@ impl ExchangeActor {
         let outcome = match &job.work {
             Work::Describe(symbol) => venue.dialect.decode_instruments(Some(symbol), &reply).map(Outcome::Described),
             Work::Tickers(call) => venue.dialect.decode_tickers(call, &reply).map(Outcome::Tickers),
-            Work::Candles(work) => {
-                venue.dialect.decode_candles(&work.instrument, work.timeframe, work.call.span, &reply).map(|rows| {
-                    Outcome::Page(FetchedPage { call: work.call, rows, sent_at: sent_then, observed_at: sent_at })
-                })
-            }
+            Work::Candles(work) => venue
+                .dialect
+                .decode_candles(&work.instrument, work.timeframe, work.call.span, &reply)
+                .map(|rows| Outcome::Page(FetchedPage { call: work.call, rows, sent_at: sent_then })),
             Work::Trades(work) => {
                 venue.dialect.decode_trades(&work.instrument, &work.call.cursor, &reply).map(|page| {
                     let trades = page.trades.into_iter().map(|trade| work.instrument.in_base(trade)).collect();
@@ -314,6 +313,8 @@ impl ExchangeActor {
         warn!(exchange = self.setup.venue.id(), ?door, ?refusal, %until, "the venue turned us away");
         if until - now >= chrono::TimeDelta::from_std(LONG_BLOCK).unwrap_or_default() {
             let exchange = self.setup.venue.id().to_owned();
+            // In the venue's time: this host's clock may be corrected before it is read again.
+            let until = self.setup.venue.at(until);
             self.setup.supervisor.do_send(Blocked { exchange, until });
         }
         self.report();

@@ -249,6 +249,7 @@ impl StreamActor {
             Event::Error(error) => {
                 debug!(%error, "unusable frame");
                 self.setup.venue.tally.dropped("unusable_frame", 1);
+                self.lose_trades(ctx);
             }
         }
     }

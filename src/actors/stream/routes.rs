@@ -96,6 +96,24 @@ impl StreamActor {
         self.routes.insert(carried.stream_id, route);
     }
 
+    /// A frame could not be read: it may have told a trade. Where these are not numbered nothing else
+    /// shows that one is missing.
+    pub(super) fn lose_trades(&mut self, ctx: &mut Context<Self>) {
+        if self.setup.venue.capabilities().trade_stream.is_none_or(|stream| stream.ids_are_dense) {
+            return;
+        }
+        let told = self.routes.iter_mut().filter(|(_, route)| route.channels.contains_key(&Channel::Trades));
+        let told: Vec<String> = told
+            .map(|(id, route)| {
+                route.tape.lost = true;
+                id.clone()
+            })
+            .collect();
+        for id in told {
+            self.hand_over(&id, ctx);
+        }
+    }
+
     /// Sends what a symbol has waiting, unless a batch is under way to it.
     pub(super) fn hand_over(&mut self, stream_id: &str, ctx: &mut Context<Self>) {
         let alive_at = self.alive_at;

@@ -91,8 +91,8 @@ impl SymbolActor {
     }
 
     fn page(&mut self, class: Class, index: usize, fetched: FetchedPage, ctx: &mut Context<Self>) {
-        let FetchedPage { call, rows, sent_at, observed_at } = fetched;
-        let page = Page { asked: call.span, rows, sent_at, observed_at };
+        let FetchedPage { call, rows, sent_at } = fetched;
+        let page = Page { asked: call.span, rows, sent_at };
         let conclusion = self.series[index].book.conclude(&call, &page);
         self.series[index].book.concluded(&call, &conclusion, sent_at);
         self.compare_silence(index, &conclusion.candles);
@@ -120,7 +120,7 @@ impl SymbolActor {
             Ok(Some((inferred, short))) => {
                 actor.read_again(short, actor.setup.venue.now());
                 inferred.spans().iter().for_each(|span| actor.series[index].withdraw(*span, sent_at));
-                actor.series[index].conclude(conclusion, observed_at);
+                actor.series[index].conclude(conclusion, sent_at);
                 *actor.slot(class) = Slots::Concluded;
                 actor.advance(ctx);
             }

@@ -42,7 +42,7 @@ impl SymbolActor {
                     if let Some(candle) = derive::derive(&grid, next, &rows, &fine, &complete)
                         && !actor.series[index].is_settled(next)
                     {
-                        let observed_at = actor.setup.venue.clock.now();
+                        let observed_at = actor.setup.venue.now();
                         let (source, rule) = (Source::Derived, Rule::Derived);
                         actor.series[index].settle(FinalCandle { candle, source, rule, observed_at });
                     }

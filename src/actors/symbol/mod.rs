@@ -244,7 +244,7 @@ impl Handler<StreamBatch> for SymbolActor {
     type Result = ();
 
     fn handle(&mut self, mut batch: StreamBatch, ctx: &mut Context<Self>) {
-        let observed_at = self.setup.venue.clock.now();
+        let observed_at = self.setup.venue.now();
         let mut verdicts = Vec::new();
         let may_form = self.formed_at.is_none_or(|at| at.elapsed() >= FORMING_EVERY);
         let mut is_news = may_form;

@@ -9,6 +9,7 @@ use tracing::{debug, warn};
 use super::SymbolActor;
 use super::series::Series;
 use super::tape::{ActivePass, TapeSide};
+use crate::engine::tape::Tape;
 use crate::engine::tape::build::Built;
 use crate::engine::tape::pass::{Pass, next_span};
 use crate::exchange::QuietPolicy;
@@ -46,16 +47,22 @@ impl SymbolActor {
         let is_durable = is_saved && !self.series.iter().any(Series::has_pending);
         let is_ready = |side: &&mut TapeSide| is_durable && side.pass.is_none() && !side.is_reading;
         let Some(side) = self.tape.as_mut().filter(is_ready) else { return };
+        // Where trades are not read from old to new, all that a pass needs is read and kept before it.
+        let is_kept = side.keeps && !side.tape.reads_forward();
+        let mut work: Vec<(Grid, SpanSet)> = Vec::with_capacity(self.series.len());
+        for series in &self.series {
+            let mut wanted = series.trade_work(now);
+            if is_kept {
+                wanted = with_lead(&wanted, series, &mut side.tape);
+            }
+            if side.keeps {
+                wanted = whole_buckets(series.grid(), &wanted, side.tape.known());
+            }
+            if !wanted.is_empty() {
+                work.push((series.grid(), wanted));
+            }
+        }
         let known = if side.keeps { Some(side.tape.known()) } else { None };
-        let work: Vec<(Grid, SpanSet)> = self
-            .series
-            .iter()
-            .map(|series| {
-                let work = series.trade_work(now);
-                (series.grid(), known.map_or_else(|| work.clone(), |known| whole_buckets(series.grid(), &work, known)))
-            })
-            .filter(|(_, work)| !work.is_empty())
-            .collect();
         let Some(mut span) = next_span(&work) else { return };
         let look_back = self.series.iter().map(|series| series.book.look_back(span.from)).max().unwrap_or_default();
         if let Some(known) = known {
@@ -69,7 +76,7 @@ impl SymbolActor {
             return;
         }
         side.is_reading = true;
-        debug!(%span, from_store = side.keeps && look_back.is_zero(), "pass");
+        debug!(%span, "pass");
         let quiet = self.setup.venue.capabilities().quiet;
         let wanted: Vec<_> = self
             .series
@@ -78,7 +85,7 @@ impl SymbolActor {
             .map(|series| (series.id, series.grid()))
             .collect();
         let store = self.setup.store.clone();
-        let from_store = side.keeps && look_back.is_zero();
+        let from_store = side.keeps && (look_back.is_zero() || is_kept);
         let (symbol, known_to) = (side.pending.symbol, side.tape.known().spans().last().map(|known| known.to));
         let repeats_price = quiet == QuietPolicy::Emits && self.series.iter().any(|s| !s.book.outdated().is_empty());
         let opening = async move {
@@ -160,14 +167,14 @@ impl SymbolActor {
         if let Some(side) = self.tape.as_mut().filter(|_| is_over) {
             side.pass = None;
         }
-        let (now, observed_at) = (self.setup.venue.now(), self.setup.venue.clock.now());
+        let now = self.setup.venue.now();
         match (fed, gap) {
             (Ok(all), _) => {
                 let mut by_series: BTreeMap<Timeframe, Vec<Built>> = BTreeMap::new();
                 all.into_iter().for_each(|built| by_series.entry(built.timeframe).or_default().push(built));
                 for (timeframe, all) in by_series {
                     if let Some(series) = self.series_of(timeframe) {
-                        all.into_iter().for_each(|built| series.build_missing(built, observed_at, now));
+                        all.into_iter().for_each(|built| series.build_missing(built, now));
                     }
                 }
             }
@@ -186,6 +193,20 @@ impl SymbolActor {
 }
 
 /// The whole buckets of `work` whose trades are known.
+/// What of the work can be begun where all trades come from the store: a quiet beginning whose price
+/// lies further back waits until the trades there have been read, and has them read.
+fn with_lead(work: &SpanSet, series: &Series, tape: &mut Tape) -> SpanSet {
+    let mut ready = SpanSet::new();
+    for span in work.spans() {
+        let lead = Span::new(span.from - series.book.look_back(span.from), span.from);
+        tape.collect_since(lead.from);
+        if tape.known().union(tape.unavailable()).covers(lead) {
+            ready.insert(*span);
+        }
+    }
+    ready
+}
+
 fn whole_buckets(grid: Grid, work: &SpanSet, known: &SpanSet) -> SpanSet {
     let parts = work.spans().iter().flat_map(|span| known.within(*span).spans().to_vec());
     parts.map(|part| Span::new(grid.ceil(part.from), grid.bucket_at(part.to))).filter(|span| !span.is_empty()).collect()

@@ -44,8 +44,7 @@ impl SymbolActor {
         // Of this size at once: thousands of symbols save in the same moment.
         let mut changes: Vec<SeriesChange> = Vec::with_capacity(self.series.len());
         changes.extend(self.series.iter_mut().filter(|series| series.has_pending()).map(Series::take_pending));
-        let (built_from, observed_at) = (self.setup.row.candle_source, self.setup.venue.clock.now());
-        let lineage = Lineage::of(&self.series, &changes, built_from, observed_at);
+        let lineage = Lineage::of(&self.series, &changes, self.setup.row.candle_source, now);
         self.is_saving = true;
         let (store, mut writer) = (self.setup.store.clone(), self.setup.writer.clone());
         // Candles and the trades they are made of are one transaction.

@@ -152,6 +152,9 @@ impl Series {
         if let Some(span) = self.book.observe(look, owned_from) {
             self.state(LedgerChange::Set(span, Coverage::missing(JUST_CLOSED)));
         }
+        for change in self.book.look_again(now) {
+            self.state(change);
+        }
         for change in self.book.retire(now) {
             self.state(change);
         }
@@ -287,11 +290,11 @@ impl Series {
     }
 
     /// Queues what a pass over old trades decided, as far as it was missing or outdated.
-    pub fn build_missing(&mut self, built: Built, observed_at: DateTime<Utc>, now: DateTime<Utc>) {
+    pub fn build_missing(&mut self, built: Built, now: DateTime<Utc>) {
         let work = self.trade_work(now);
         let wanted = |open: DateTime<Utc>| work.contains(open);
         for (candle, source, rule) in built.candles.into_iter().filter(|(candle, ..)| wanted(candle.open_time)) {
-            self.push(FinalCandle { candle, source, rule, observed_at });
+            self.push(FinalCandle { candle, source, rule, observed_at: now });
         }
         for span in built.complete.iter().flat_map(|span| work.within(*span).spans().to_vec()) {
             self.cover(span, true);

@@ -124,6 +124,19 @@ impl TapeSide {
         self.wait_for_save(now);
     }
 
+    /// Ids tell of trades that are missing where the stream was taken for quiet. True when what it
+    /// claims since its begin is no longer true.
+    fn retract(&mut self, doubted: &[Span], now: DateTime<Utc>) -> bool {
+        let Some(until) = doubted.iter().map(|span| span.to).max() else { return false };
+        doubted.iter().for_each(|span| self.withdraw(*span, now));
+        let claims = self.live.from().is_some_and(|from| from < until);
+        if claims {
+            warn!("the ids of trades tell that some were left out; they are read");
+            self.live.begin_anew(now);
+        }
+        claims
+    }
+
     fn keep(&mut self, trades: Vec<Trade>, known: impl IntoIterator<Item = Span>, ids: &IdRanges, now: DateTime<Utc>) {
         if !self.keeps {
             return;
@@ -202,10 +215,14 @@ impl SymbolActor {
             fresh.retain(|trade| !side.tape.knows(trade));
             broke |= lost;
             let proven = side.tape.believed(proven);
-            side.tape.heard(&proven, ids.ranges(), fresh.iter().map(|trade| trade.time).max());
+            let doubted = side.tape.heard(&proven, ids.ranges(), fresh.iter().map(|trade| trade.time).max());
             times.extend(fresh.iter().map(|trade| trade.time));
             side.keep(fresh, proven, &ids, now);
-            built.extend(decided);
+            if !side.retract(&doubted, now) {
+                built.extend(decided);
+            } else {
+                broke = true;
+            }
         }
         let is_due = side.is_due(now);
         let is_news = !built.is_empty() || broke || is_due;
@@ -288,6 +305,12 @@ impl SymbolActor {
             return self.advance(ctx);
         }
         let now = self.setup.venue.now();
+        if side.live.missed(&read.trades) {
+            // A venue that was mute for a while began without a word of what it had left out.
+            side.live.begin_anew(now);
+            self.build_as_heard(None);
+        }
+        let Some(side) = &mut self.tape else { return };
         if side.keeps {
             side.pending.unavailable.extend(read.unavailable.iter().map(|(span, why)| (*span, (*why).to_owned())));
         }

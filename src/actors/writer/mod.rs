@@ -9,6 +9,7 @@ mod replay;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -63,7 +64,7 @@ pub struct WriterActor {
     /// How long a replay that failed waits.
     replay_wait: Duration,
     trouble: Option<String>,
-    is_stopping: bool,
+    is_stopping: Arc<AtomicBool>,
     timer: Option<SpawnHandle>,
     flushed: Vec<oneshot::Sender<()>>,
 }
@@ -80,7 +81,7 @@ impl WriterActor {
             is_replaying: false,
             replay_wait: RETRY.0,
             trouble: None,
-            is_stopping: false,
+            is_stopping: Arc::default(),
             timer: None,
             flushed: Vec::new(),
         }
@@ -94,6 +95,7 @@ impl WriterActor {
             feed: self.setup.feed.clone(),
             spool: self.setup.spool.clone(),
             patience: self.setup.patience,
+            is_stopping: self.is_stopping.clone(),
         }
     }
 
@@ -113,7 +115,7 @@ impl WriterActor {
                 // Whoever asked may have stopped waiting.
                 let _ = waiter.send(());
             }
-            if self.is_stopping {
+            if self.is_stopping.load(Ordering::Relaxed) {
                 ctx.stop();
             }
             return;
@@ -121,9 +123,8 @@ impl WriterActor {
         self.is_writing = true;
         self.waiting_rows = 0;
         let jobs = std::mem::take(&mut self.waiting);
-        let gives_up = self.is_stopping;
         let writing = async move {
-            let trouble = means.place(jobs, gives_up).await?;
+            let trouble = means.place(jobs).await?;
             Ok(means.place_tickers(tickers.into_values().collect()).await.or(trouble))
         };
         ctx.spawn(writing.into_actor(self).map(|placed: Result<_, Hopeless>, actor, ctx| {
@@ -269,7 +270,7 @@ impl Handler<Stop> for WriterActor {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
-        self.is_stopping = true;
+        self.is_stopping.store(true, Ordering::Relaxed);
         self.write(ctx);
     }
 }

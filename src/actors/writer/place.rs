@@ -2,6 +2,7 @@
 //! into the spool, where there is one; else they are held until either takes them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -29,6 +30,8 @@ pub(super) struct Means {
     pub spool: Option<Arc<Spool>>,
     /// How long a write may take before it goes into the spool.
     pub patience: Duration,
+    /// Set when the writer is to end: what cannot be placed soon is given up then.
+    pub is_stopping: Arc<AtomicBool>,
 }
 
 /// One sender's changes.
@@ -134,7 +137,7 @@ impl Means {
     }
 
     /// Finds a place for each job and answers it. Returns what went wrong on the way, if anything did.
-    pub async fn place(&self, jobs: Vec<Job>, gives_up: bool) -> Result<Option<String>, Hopeless> {
+    pub async fn place(&self, jobs: Vec<Job>) -> Result<Option<String>, Hopeless> {
         let mut trouble = None;
         let (mut rest, mut wait, mut tries) = (jobs, RETRY.0, 0);
         while !rest.is_empty() {
@@ -184,7 +187,7 @@ impl Means {
                     }
                 }
             }
-            if gives_up && tries >= 3 {
+            if self.is_stopping.load(Ordering::Relaxed) && tries >= 3 {
                 give_up(rest, trouble.as_deref().unwrap_or("the writer ended"));
                 break;
             }

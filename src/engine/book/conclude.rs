@@ -8,7 +8,7 @@ use super::{Book, Call, FOOTHOLDS, Missing, REREAD_BUCKETS};
 use crate::engine::budget::Priority;
 use crate::engine::page::{self, Findings, Page};
 use crate::market::ledger::{
-    self, BEFORE_LISTING, Coverage, JUST_CLOSED, LATE_BAR, LedgerChange, NOT_SERVED, VENUE_HOLE,
+    self, BEFORE_LISTING, Coverage, HOLE_AT_THE_VENUE, JUST_CLOSED, LATE_BAR, LedgerChange, NOT_SERVED, VENUE_HOLE,
 };
 use crate::market::{Candle, Span, SpanSet};
 
@@ -167,7 +167,7 @@ impl Book {
     /// A hole in an old part of the line: looked at twice.
     fn hole(&self, missing: &Missing<'_>, now: DateTime<Utc>) -> Coverage {
         if missing.attempts > 0 && missing.reason == VENUE_HOLE {
-            return Coverage::Unavailable { reason: format!("{VENUE_HOLE}: rest") };
+            return Coverage::Unavailable { reason: HOLE_AT_THE_VENUE.to_owned() };
         }
         self.retry(VENUE_HOLE, 1, now)
     }

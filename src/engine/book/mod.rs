@@ -30,6 +30,9 @@ use crate::market::{Grid, Span, SpanSet};
 const OVERDUE: TimeDelta = TimeDelta::minutes(2);
 /// Buckets read again with every call.
 const REREAD_BUCKETS: u32 = 3;
+/// First and longest wait until what was given up is asked for once more: a venue that was away, or
+/// cut its pages short, said the same as one that has nothing.
+const AGAIN: (TimeDelta, TimeDelta) = (TimeDelta::hours(1), TimeDelta::days(7));
 /// Page ends that are remembered.
 const FOOTHOLDS: usize = 32;
 
@@ -47,6 +50,9 @@ pub struct Book {
     /// Unverified stretches that two reads have not confirmed, and until when they are left alone.
     unverifiable: SpanSet,
     unverifiable_until: Option<DateTime<Utc>>,
+    /// When what the venue would not show is asked for once more, and how long the wait before is.
+    again_at: DateTime<Utc>,
+    again_wait: TimeDelta,
     /// The last rows of recent pages: where a read must start to prove that nothing follows.
     footholds: VecDeque<DateTime<Utc>>,
 }
@@ -89,6 +95,8 @@ impl Book {
             unconfirmed: SpanSet::new(),
             unverifiable: SpanSet::new(),
             unverifiable_until: None,
+            again_at: now + AGAIN.0,
+            again_wait: AGAIN.0,
             footholds: VecDeque::new(),
         };
         (book, changes)

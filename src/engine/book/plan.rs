@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Book, FromTrades, REREAD_BUCKETS};
+use super::conclude::MAX_ATTEMPTS;
+use super::{AGAIN, Book, FromTrades, REREAD_BUCKETS};
 use crate::engine::budget::Priority;
-use crate::market::ledger::{self, Coverage, FROM_TRADES, JUST_CLOSED, LATE_BAR, LedgerChange, NOT_FETCHED, TOO_OLD};
+use crate::market::ledger::{
+    self, BEFORE_LISTING, Coverage, FROM_TRADES, HOLE_AT_THE_VENUE, JUST_CLOSED, LATE_BAR, LedgerChange, NOT_FETCHED,
+    NOT_SERVED, TOO_OLD, VENUE_HOLE,
+};
 use crate::market::{Span, SpanSet};
 
 /// How many buckets are gathered before they are verified, and the longest they wait for it.
@@ -42,6 +46,32 @@ impl Book {
             .filter(|span| !span.is_empty())
             .map(|span| LedgerChange::Set(span, coverage.clone()))
             .collect()
+    }
+
+    /// Statements that have what was given up asked for once more, when it is time.
+    pub fn look_again(&mut self, now: DateTime<Utc>) -> Vec<LedgerChange> {
+        if now < self.again_at || self.rules.from_trades == FromTrades::All {
+            return vec![];
+        }
+        self.again_wait = (self.again_wait * 2).min(AGAIN.1);
+        self.again_at = now + self.again_wait;
+        self.given_up().collect()
+    }
+
+    /// What may be there although the venue did not show it, as it is asked for again: after one more
+    /// read without result it is given up again.
+    fn given_up(&self) -> impl Iterator<Item = LedgerChange> {
+        let reopened = |reason: &str| match reason {
+            NOT_SERVED | BEFORE_LISTING => Some((NOT_FETCHED, MAX_ATTEMPTS - 1)),
+            HOLE_AT_THE_VENUE => Some((VENUE_HOLE, 1)),
+            _ => None,
+        };
+        self.entries.iter().filter_map(move |entry| {
+            let Coverage::Unavailable { reason } = &entry.coverage else { return None };
+            let (reason, attempts) = reopened(reason)?;
+            let missing = Coverage::Missing { reason: reason.to_owned(), attempts, next_attempt_at: None };
+            Some(LedgerChange::Set(entry.span, missing))
+        })
     }
 
     /// The live or repair read that is due at `now`: everything missed up to its newest bucket, as
@@ -97,7 +127,8 @@ impl Book {
             open = self.grid().next_open(open);
         }
         let close = [self.next_close_at(), self.rules.next_close(open)];
-        let earliest = retries.chain(verification).chain(close).filter(|at| *at > now).min();
+        let again = self.given_up().next().map(|_| self.again_at).filter(|_| reads);
+        let earliest = retries.chain(verification).chain(close).chain(again).filter(|at| *at > now).min();
         earliest.unwrap_or_else(|| self.rules.next_close(open))
     }
 

@@ -300,7 +300,7 @@ fn drive(plan: &Plan) {
         for open in grid.opens(call.span).filter(|open| rows.iter().all(|row| row.open_time != *open)) {
             *kept.absences.entry(open).or_default() += 1;
         }
-        let page = Page { asked: call.span, rows, sent_at: now, observed_at: now };
+        let page = Page { asked: call.span, rows, sent_at: now };
         let conclusion = book.conclude(&call, &page);
         for candle in &conclusion.candles {
             assert!(grid.close_of(candle.open_time) + venue.rules.page.settle <= now, "a forming row was called final");

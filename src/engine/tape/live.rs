@@ -161,6 +161,20 @@ impl Live {
         }
     }
 
+    /// What the run claims is not true: another begins.
+    pub fn begin_anew(&mut self, now: DateTime<Utc>) {
+        if let Some(connection) = self.connection() {
+            self.interrupted(connection, now);
+        }
+    }
+
+    /// True when some of these trades, which REST told of and nobody had heard, belong to what the run
+    /// claims to have delivered.
+    pub fn missed(&self, trades: &[Trade]) -> bool {
+        let Some(run) = self.run.as_ref().filter(|_| self.rules.ids_are_dense) else { return false };
+        trades.iter().any(|trade| run.from <= trade.time && trade.time < run.until)
+    }
+
     /// The venue sent an old trade with its ack: an id to continue from.
     pub fn recall(&mut self, connection: ConnectionId, trade: &Trade) {
         let dense = self.rules.ids_are_dense;

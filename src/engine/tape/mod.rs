@@ -131,6 +131,16 @@ impl Tape {
         &self.rules
     }
 
+    /// Trades from an earlier time on are wanted too.
+    pub fn collect_since(&mut self, from: DateTime<Utc>) {
+        self.rules.collects_from = self.rules.collects_from.map(|own| own.min(from));
+    }
+
+    /// True where REST reads from old to new: then what is not kept can be built as it comes.
+    pub fn reads_forward(&self) -> bool {
+        self.rules.rest.is_some_and(|rest| matches!(rest.history, TradeHistory::Forward(_)))
+    }
+
     /// The stretches that are complete.
     pub fn known(&self) -> &SpanSet {
         &self.known
@@ -141,14 +151,16 @@ impl Tape {
         &self.unavailable
     }
 
-    /// Takes over what a connection has proven, and when its newest trade was.
-    pub fn heard(&mut self, proven: &[Span], ids: &[IdRange], newest: Option<DateTime<Utc>>) {
+    /// Takes over what a connection has proven, and when its newest trade was. Returns the stretches
+    /// that are not complete after all.
+    pub fn heard(&mut self, proven: &[Span], ids: &[IdRange], newest: Option<DateTime<Utc>>) -> Vec<Span> {
         self.newest = self.newest.max(newest);
-        if self.rules.collects_from.is_some() {
-            proven.iter().for_each(|span| self.known.insert(*span));
-            ids.iter().for_each(|range| self.learn_ids(*range));
-            self.doubt_gaps();
+        if self.rules.collects_from.is_none() {
+            return Vec::new();
         }
+        proven.iter().for_each(|span| self.known.insert(*span));
+        ids.iter().for_each(|range| self.learn_ids(*range));
+        self.doubt_gaps()
     }
 
     fn learn_ids(&mut self, range: IdRange) {
@@ -206,13 +218,16 @@ impl Tape {
     }
 
     /// A stretch between two known ids that are not neighbours is not complete; once.
-    fn doubt_gaps(&mut self) {
+    fn doubt_gaps(&mut self) -> Vec<Span> {
+        let mut found = Vec::new();
         for (before, after) in self.ids.gaps() {
             let span = Span::new(before.to, after.from + TimeDelta::microseconds(1));
             if self.known.covers(span) && self.doubted.insert((before.last, after.first)) {
                 self.known.remove(span);
+                found.push(span);
             }
         }
+        found
     }
 
     /// What is wanted and not known, up to where the stream or the present begins.
@@ -273,8 +288,7 @@ impl Tape {
             };
             return Some(TradeCall { cursor: self.cursor(gap, edge, rest.history), gap, priority, is_pass: false });
         }
-        // Only pages that run forward can be built into candles as they come.
-        let is_due = |gap: &Span| matches!(rest.history, TradeHistory::Forward(_)) && !self.rests(gap.from, now);
+        let is_due = |gap: &Span| self.reads_forward() && !self.rests(gap.from, now);
         let gap = pass_gap.filter(is_due)?;
         let cursor = self.cursor(gap, edge, rest.history);
         Some(TradeCall { cursor, gap, priority: Priority::Backfill, is_pass: true })

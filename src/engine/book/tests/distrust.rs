@@ -61,7 +61,7 @@ fn rows_that_are_not_of_this_series_are_counted_and_change_nothing() {
     observe(&mut book, settled(11));
     let call = book.urgent_call(settled(11)).unwrap();
     let off_grid = Candle { open_time: t(10) + TimeDelta::seconds(7), ..row(10) };
-    let page = Page { asked: call.span, rows: vec![row(9), off_grid], sent_at: settled(11), observed_at: settled(11) };
+    let page = Page { asked: call.span, rows: vec![row(9), off_grid], sent_at: settled(11) };
     let conclusion = book.conclude(&call, &page);
     assert_eq!((conclusion.candles, conclusion.refused_rows), (vec![row(9)], 1));
 }

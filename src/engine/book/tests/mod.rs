@@ -1,5 +1,6 @@
 //! One example for each promise of the book, on minutes of a venue with pages of 20 rows.
 
+mod again;
 mod distrust;
 mod sessions;
 
@@ -99,7 +100,7 @@ fn observe(book: &mut Book, now: DateTime<Utc>) -> Option<Span> {
 fn answer(book: &mut Book, call: Option<Call>, minutes: &[i64], sent_at: DateTime<Utc>) -> Conclusion {
     let call = call.unwrap();
     let rows = minutes.iter().map(|minute| row(*minute)).collect();
-    let page = Page { asked: call.span, rows, sent_at, observed_at: sent_at };
+    let page = Page { asked: call.span, rows, sent_at };
     let conclusion = book.conclude(&call, &page);
     book.stored(&conclusion.ledger, book.extent());
     book.concluded(&call, &conclusion, sent_at);

@@ -39,7 +39,7 @@ fn a_session_market_stands_still_from_fridays_last_bar_to_mondays_first() {
         calls += 1;
         rows.retain(|row| row.open_time < now);
         let rows = rows.iter().filter(|row| call.span.contains(row.open_time)).copied().collect();
-        let conclusion = book.conclude(&call, &Page { asked: call.span, rows, sent_at: now, observed_at: now });
+        let conclusion = book.conclude(&call, &Page { asked: call.span, rows, sent_at: now });
         book.stored(&conclusion.ledger, book.extent());
         book.concluded(&call, &conclusion, now);
         now = book.wake_at(now).min(at("2026-11-23T14:31:59Z"));

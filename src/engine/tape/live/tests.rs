@@ -104,6 +104,20 @@ fn a_run_ends_with_its_connection() {
     assert_eq!(live.from(), None);
 }
 
+#[test]
+fn a_trade_that_only_rest_tells_of_was_missed_where_ids_would_have_told() {
+    let mut live = live(true);
+    live.hear(LINE, vec![trade(9, 50)], t(62));
+    // The venue was mute at first: nothing before the first trade shows that others are missing.
+    assert!(live.missed(&[trade(8, 40)]));
+    assert!(!live.missed(&[trade(7, 1), trade(10, 61)]), "before the run, and too young to have been told");
+    live.begin_anew(t(70));
+    assert_eq!(live.from(), Some(t(72)));
+    let mut sparse = super::tests::live(false);
+    sparse.hear(LINE, vec![trade(9, 50)], t(62));
+    assert!(!sparse.missed(&[trade(9, 50)]), "what was heard is not told apart from what was not");
+}
+
 const NEXT: ConnectionId = ConnectionId(9);
 
 #[test]

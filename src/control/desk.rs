@@ -98,6 +98,7 @@ impl Desk {
             asked_by: command.asked_by.as_str().to_owned(),
             asked_at: now,
             outcome: reply.outcome(),
+            report: None,
         };
         // Carried out and not recorded: asked again it finds nothing left to change. A stop that is
         // not recorded would come back at the next start, so it is not begun.

@@ -144,7 +144,7 @@ pass_on! {
     candles(series: SeriesId, query: CandleQuery) -> Vec<StoredCandle>;
     candles_after(series: SeriesId, sequence: i64, limit: u32) -> Vec<NumberedCandle>;
     forming(series: SeriesId) -> Option<Candle>;
-    revisions(series: SeriesId, span: Span) -> Vec<StoredCandle>;
+    revisions(series: SeriesId, span: Span) -> Vec<OldCandle>;
     trades(symbol: SymbolId, span: Span) -> Vec<Trade>;
     trades_page(symbol: SymbolId, span: Span, after: Option<&Trade>, limit: u32) -> Vec<Trade>;
     trade_from_end(symbol: SymbolId, span: Span, newer: u64) -> Option<Trade>;
@@ -155,5 +155,7 @@ pass_on! {
     remove_statuses(components: &[String]) -> ();
     statuses() -> Vec<StatusRow>;
     record_command(row: &CommandRow) -> bool;
+    update_command(id: &str, outcome: &str, report: Option<&str>) -> bool;
+    open_commands() -> Vec<CommandRow>;
     command(id: &str) -> Option<CommandRow>;
 }

@@ -6,16 +6,16 @@ use diesel::prelude::*;
 
 use super::write::read_ledger;
 use super::{Connection, dialect};
-use crate::market::ledger::select;
+use crate::market::ledger::{apply, select};
 use crate::market::{Candle, FinalCandle};
 use crate::store::fault::Fault;
 use crate::store::precedence::{Verdict, judge};
 use crate::store::rows::FLAG_OUT_OF_RANGE;
-use crate::store::tables::moment::{Micros, micros};
-use crate::store::tables::records::{CandleRecord, FormingRecord, RevisionRecord, check, trade_count};
+use crate::store::tables::moment::{Micros, instant, micros};
+use crate::store::tables::records::{self, CandleRecord, FormingRecord, RevisionRecord, check, trade_count};
 use crate::store::tables::{candle_revisions, candles, forming_candles};
 use crate::store::{
-    CandleSource, Coverage, LedgerChange, NumberedCandle, Revision, SeriesChange, SeriesOutcome, StoredCandle,
+    CandleSource, Coverage, LedgerChange, NumberedCandle, OldCandle, Revision, SeriesChange, SeriesOutcome, StoredCandle,
 };
 
 /// A series as the transaction found it, and what it becomes.
@@ -190,7 +190,7 @@ impl CandleBatch {
     pub fn flush(&mut self, connection: &mut Connection) -> Result<(), Fault> {
         dialect::insert_candles(connection, &self.inserted)?;
         dialect::replace_candles(connection, &self.replaced)?;
-        dialect::insert_revisions(connection, &self.revisions)?;
+        insert_revisions(connection, &mut self.revisions)?;
         dialect::replace_forming(connection, &self.forming)?;
         self.inserted.clear();
         self.replaced.clear();
@@ -212,14 +212,18 @@ pub fn withdraw(
     if !ledger.iter().any(|change| matches!(change, LedgerChange::Withdraw(..))) {
         return Ok(0);
     }
-    // Only what the statement changes loses its rows.
-    let unverified = select(&read_ledger(connection, head.id)?, |c| *c == Coverage::Complete { verified: false });
+    // Only what a statement changes loses its rows, after the statements before it.
+    let mut entries = read_ledger(connection, head.id)?;
+    let mut spans = Vec::new();
+    for change in ledger {
+        if let LedgerChange::Withdraw(span, _) = change {
+            let unverified = select(&entries, |c| *c == Coverage::Complete { verified: false });
+            spans.extend_from_slice(unverified.within(*span).spans());
+        }
+        entries = apply(&entries, std::slice::from_ref(change), None);
+    }
     let mut withdrawn = 0;
-    let spans = ledger.iter().filter_map(|change| match change {
-        LedgerChange::Withdraw(span, _) => Some(span),
-        LedgerChange::Set(..) | LedgerChange::Unverify(_) => None,
-    });
-    for span in spans.flat_map(|span| unverified.within(*span).spans().to_vec()) {
+    for span in spans {
         let inside = candles::series_id
             .eq(head.id)
             .and(candles::open_time.ge(micros(span.from)))
@@ -235,10 +239,36 @@ pub fn withdraw(
             revisions.push(row.to_revision(head.last_sequence, now));
         }
         withdrawn += revisions.len() as u64;
-        dialect::insert_revisions(connection, &revisions)?;
+        insert_revisions(connection, &mut revisions)?;
         diesel::delete(candles::table.filter(inside)).execute(connection)?;
     }
     Ok(withdrawn)
+}
+
+/// Keeps old values. A bucket that was withdrawn, or deleted by hand, and has a row again has numbers
+/// already that this row knows nothing of: it is given the next one.
+fn insert_revisions(connection: &mut Connection, revisions: &mut [RevisionRecord]) -> Result<(), Fault> {
+    let mut reach = BTreeMap::<i64, (Micros, Micros)>::new();
+    for records::OldCandle { series_id, open_time, .. } in revisions.iter().map(|revision| &revision.old) {
+        let (first, last) = reach.entry(*series_id).or_insert((*open_time, *open_time));
+        (*first, *last) = ((*first).min(*open_time), (*last).max(*open_time));
+    }
+    for (series, (first, last)) in reach {
+        let kept: Vec<(Micros, Option<i32>)> = candle_revisions::table
+            .filter(candle_revisions::series_id.eq(series))
+            .filter(candle_revisions::open_time.ge(first))
+            .filter(candle_revisions::open_time.le(last))
+            .group_by(candle_revisions::open_time)
+            .select((candle_revisions::open_time, diesel::dsl::max(candle_revisions::revision)))
+            .load(connection)?;
+        let kept: HashMap<Micros, i32> = kept.into_iter().filter_map(|(open, last)| Some((open, last?))).collect();
+        for old in revisions.iter_mut().map(|revision| &mut revision.old).filter(|old| old.series_id == series) {
+            if let Some(last) = kept.get(&old.open_time) {
+                old.revision = old.revision.max(last + 1);
+            }
+        }
+    }
+    dialect::insert_revisions(connection, revisions)
 }
 
 /// True when no final candle of the series is as new.
@@ -375,7 +405,7 @@ pub fn read_revisions(
     connection: &mut Connection,
     series: i64,
     span: crate::market::Span,
-) -> Result<Vec<StoredCandle>, Fault> {
+) -> Result<Vec<OldCandle>, Fault> {
     let records: Vec<RevisionRecord> = candle_revisions::table
         .filter(candle_revisions::series_id.eq(series))
         .filter(candle_revisions::open_time.ge(micros(span.from)))
@@ -383,5 +413,8 @@ pub fn read_revisions(
         .order(candle_revisions::sequence)
         .select(RevisionRecord::as_select())
         .load(connection)?;
-    records.iter().map(|record| Ok(record.old.to_stored()?)).collect()
+    let old = |record: &RevisionRecord| {
+        Ok(OldCandle { stored: record.old.to_stored()?, replaced_at: instant(record.replaced_at, "candle_revisions")? })
+    };
+    records.iter().map(old).collect()
 }

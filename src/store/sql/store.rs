@@ -8,7 +8,7 @@ use crate::market::{Candle, Span, Symbol, Timeframe, Trade};
 use crate::store::tables::moment::micros;
 use crate::store::{
     AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, NumberedCandle,
-    SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
+    OldCandle,    SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
     SymbolState, TickerRow, TradeCoverage, WriteBatch,
 };
 
@@ -108,7 +108,7 @@ impl Store for Backend {
         self.read(move |connection| candles::read_forming(connection, series.0)).await
     }
 
-    async fn revisions(&self, series: SeriesId, span: Span) -> Result<Vec<StoredCandle>, StoreError> {
+    async fn revisions(&self, series: SeriesId, span: Span) -> Result<Vec<OldCandle>, StoreError> {
         self.read(move |connection| candles::read_revisions(connection, series.0, span)).await
     }
 
@@ -161,6 +161,16 @@ impl Store for Backend {
         let row = row.clone();
         self.change(move |connection| status::record_command(connection, &row)).await
     }
+
+    async fn update_command(&self, id: &str, outcome: &str, report: Option<&str>) -> Result<bool, StoreError> {
+        let (id, outcome, report) = (id.to_owned(), outcome.to_owned(), report.map(str::to_owned));
+        self.change(move |connection| status::update_command(connection, &id, &outcome, report.as_deref())).await
+    }
+
+    async fn open_commands(&self) -> Result<Vec<CommandRow>, StoreError> {
+        self.read(status::open_commands).await
+    }
+
     async fn command(&self, id: &str) -> Result<Option<CommandRow>, StoreError> {
         let id = id.to_owned();
         self.read(move |connection| status::command(connection, &id)).await

@@ -58,7 +58,13 @@ pub fn compare(grid: &Grid, quiet: QuietPolicy, span: Span, held: Held<'_>, evid
     for open in grid.opens(span) {
         let stored = rows.next_if(|row| row.open_time == open);
         let exchange = printed.get(&open).copied();
-        let find = |kind| Finding { open_time: open, kind, stored: stored.copied(), exchange: exchange.copied(), repaired: false };
+        let find = |kind| Finding {
+            open_time: open,
+            kind,
+            stored: stored.copied(),
+            exchange: exchange.copied(),
+            repaired: false,
+        };
         match (stored, exchange) {
             (Some(stored), Some(exchange)) if stored.agrees_with(exchange) => comparison.equal += 1,
             (Some(_), Some(_)) => comparison.findings.push(find(FindingKind::Differs)),
@@ -138,7 +144,8 @@ mod tests {
     }
 
     fn page(rows: &[Candle], complete: &[(i64, i64)], holes: &[(i64, i64)]) -> Findings {
-        let set = |spans: &[(i64, i64)]| spans.iter().map(|(from, to)| Span::new(t(*from), t(*to))).collect::<SpanSet>();
+        let set =
+            |spans: &[(i64, i64)]| spans.iter().map(|(from, to)| Span::new(t(*from), t(*to))).collect::<SpanSet>();
         Findings { finals: rows.to_vec(), complete: set(complete), holes: set(holes), ..Findings::default() }
     }
 
@@ -176,8 +183,12 @@ mod tests {
     #[test]
     fn where_every_bucket_is_printed_a_complete_one_without_a_row_is_missing_and_a_hole_denies_a_row() {
         let proof = page(&[row(0, 1.0), row(3, 4.0)], &[(0, 1), (3, 4)], &[(1, 3)]);
-        let found = compared(QuietPolicy::Emits, &[row(0, 1.0), row(1, 2.0)], &[entry(0, 6, VERIFIED)], Evidence::Page(&proof));
-        assert_eq!(kinds(&found), [(t(1), Invented), (t(2), Missing), (t(3), Missing), (t(4), Missing), (t(5), Missing)]);
+        let found =
+            compared(QuietPolicy::Emits, &[row(0, 1.0), row(1, 2.0)], &[entry(0, 6, VERIFIED)], Evidence::Page(&proof));
+        assert_eq!(
+            kinds(&found),
+            [(t(1), Invented), (t(2), Missing), (t(3), Missing), (t(4), Missing), (t(5), Missing)]
+        );
         assert_eq!(found.findings[2].exchange, Some(row(3, 4.0)));
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Candle, Span, Symbol, Timeframe};
+use super::{Candle, Symbol, Timeframe};
 
 /// Buckets that are told one by one, of each series; the others are only counted.
 pub const MOST_FINDINGS: usize = 100;
@@ -19,10 +19,10 @@ pub struct SeriesAudit {
     pub symbol: Symbol,
     /// Timeframe.
     pub timeframe: Timeframe,
-    /// Start of what was compared.
-    pub from: DateTime<Utc>,
+    /// Start of what was compared; `None` when nothing was.
+    pub from: Option<DateTime<Utc>>,
     /// End of what was compared, exclusive.
-    pub to: DateTime<Utc>,
+    pub to: Option<DateTime<Utc>>,
     /// Buckets.
     pub counts: AuditCounts,
     /// Buckets that cannot be compared any more, by reason.
@@ -96,13 +96,13 @@ pub enum FindingKind {
 
 impl SeriesAudit {
     /// An audit that has not looked at anything.
-    pub fn new(exchange: &str, symbol: &Symbol, timeframe: Timeframe, span: Span) -> SeriesAudit {
+    pub fn new(exchange: &str, symbol: &Symbol, timeframe: Timeframe) -> SeriesAudit {
         SeriesAudit {
             exchange: exchange.to_owned(),
             symbol: symbol.clone(),
             timeframe,
-            from: span.from,
-            to: span.to,
+            from: None,
+            to: None,
             counts: AuditCounts::default(),
             unavailable: BTreeMap::new(),
             findings: Vec::new(),

@@ -34,8 +34,8 @@ use opening::url_fault;
 pub use opening::{Access, Migrated, check_url, migrate, open, open_with_clock};
 
 pub use rows::{
-    AnchorsRow, CandleSource, CommandRow, ExchangeMode, ExchangeRow, NewSymbol, NumberedCandle, OldCandle, SeriesRow, StatusRow,
-    StoredCandle, SymbolChange, SymbolRow, SymbolState, TickerRow,
+    AnchorsRow, CandleSource, CommandRow, ExchangeMode, ExchangeRow, NewSymbol, NumberedCandle, OldCandle, SeriesRow,
+    StatusRow, StoredCandle, SymbolChange, SymbolRow, SymbolState, TickerRow,
 };
 
 /// Key of a series row.

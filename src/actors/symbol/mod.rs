@@ -4,11 +4,13 @@
 //! It never waits by itself for a venue that fails: calls wait at the gate of its ExchangeActor, and
 //! a failure that is its own ends this life; the parent's back-off is the wait.
 
+mod audit;
 mod calls;
 mod compare;
 mod derived;
 mod opening;
 mod passes;
+mod repair;
 mod report;
 mod revise;
 mod saves;
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 pub use self::opening::streamed_channels;
@@ -66,6 +69,8 @@ pub struct SymbolSetup {
     pub status: Slot<StatusActor>,
     /// Who fetches.
     pub parent: Addr<ExchangeActor>,
+    /// It compares and repairs what it is asked to, and collects nothing.
+    pub only_audits: bool,
     /// Lives before this one that failed.
     pub restarts: u64,
     /// Tells the parent of the end.
@@ -88,6 +93,8 @@ pub struct SymbolActor {
     /// The last of its saves that wait in the spool.
     spooled: Option<i64>,
     owner: Arc<Owner>,
+    /// Who waits for a repair that goes with the next save.
+    repairs: Vec<oneshot::Sender<()>>,
     pending_since: Option<Instant>,
     formed_at: Option<Instant>,
     timer: Option<SpawnHandle>,
@@ -108,6 +115,7 @@ impl SymbolActor {
         SymbolActor {
             owner: Arc::new(Owner { symbol, exchange, name, series: Vec::new() }),
             spooled: None,
+            repairs: Vec::new(),
             began: setup.venue.now(),
             setup,
             series: Vec::new(),
@@ -136,7 +144,7 @@ impl SymbolActor {
         if !self.is_loaded {
             return;
         }
-        if !self.is_stopping {
+        if !self.is_stopping && !self.setup.only_audits {
             let now = self.setup.venue.now();
             for series in &mut self.series {
                 series.observe(now, self.jitter);

@@ -1,13 +1,14 @@
 //! What an audit asks of a book: which reads to make, and what follows from what they deny.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Book, Call, FromTrades, REREAD_BUCKETS};
+use crate::engine::audit::coverage_at;
 use crate::engine::budget::Priority;
 use crate::engine::page::{self, Findings, Page};
 use crate::exchange::QuietPolicy;
+use crate::market::Span;
 use crate::market::ledger::{Coverage, LedgerChange, NOT_FETCHED};
-use crate::market::{Span, SpanSet};
 
 impl Book {
     /// The first stretch of `span` to read at once, and the call that reads it; after `attempts` that
@@ -48,20 +49,25 @@ impl Book {
         (findings, reached)
     }
 
-    /// The statements that take a row away, whatever the ledger calls its place: what becomes of it is
-    /// that nothing was traded there, or that the venue has a hole.
-    pub fn take_away(&self, open_time: DateTime<Utc>, entries: &SpanSet, sent_at: DateTime<Utc>) -> Vec<LedgerChange> {
+    /// The statements that take a row away, whatever the ledger calls its place: what becomes of its
+    /// bucket is that nothing was traded there, or that the venue has a hole.
+    pub fn take_away(&self, open_time: DateTime<Utc>, sent_at: DateTime<Utc>) -> Vec<LedgerChange> {
         let grid = self.grid();
-        if !grid.is_border(open_time) {
-            // No bucket: its surroundings stay as they are.
-            let instant = Span::new(open_time, open_time + chrono::TimeDelta::microseconds(1));
-            let after = entries.contains(open_time).then_some(LedgerChange::Set(instant, Coverage::Complete { verified: true }));
-            return removal(instant, Coverage::missing(NOT_FETCHED)).into_iter().chain(after).collect();
+        if grid.is_border(open_time) {
+            let bucket = Span::new(open_time, grid.next_open(open_time));
+            let mut statements = removal(bucket, self.withdrawn(sent_at));
+            if self.quiet() != QuietPolicy::Emits {
+                statements.push(LedgerChange::Set(bucket, Coverage::Complete { verified: true }));
+            }
+            return statements;
         }
-        let bucket = Span::new(open_time, grid.next_open(open_time));
-        let mut statements = removal(bucket, self.withdrawn(sent_at));
-        if self.quiet() != QuietPolicy::Emits {
-            statements.push(LedgerChange::Set(bucket, Coverage::Complete { verified: true }));
+        // No bucket: what is known of the time around it stays as it is.
+        let instant = Span::new(open_time, open_time + TimeDelta::microseconds(1));
+        let before = coverage_at(&self.entries, open_time).cloned().unwrap_or(Coverage::missing(NOT_FETCHED));
+        let mut statements = removal(instant, before.clone());
+        if matches!(before, Coverage::Complete { .. }) {
+            statements = removal(instant, Coverage::missing(NOT_FETCHED));
+            statements.push(LedgerChange::Set(instant, before));
         }
         statements
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::super::rows::FLAG_OUT_OF_RANGE;
-use super::super::{Coverage, LedgerChange, OldCandle, Revision, SeriesChange, SeriesId, SeriesOutcome, Store, WriteBatch};
+use super::super::{
+    Coverage, LedgerChange, OldCandle, Revision, SeriesChange, SeriesId, SeriesOutcome, Store, WriteBatch,
+};
 use super::{CandleQuery, FinalCandle, Fixture, bar, everything, minute, minutes, observed, ok, refused, rest};
 use crate::market::{Candle, Rule, Source, Timeframe};
 

@@ -101,7 +101,8 @@ pub(super) async fn a_withdrawn_stretch_loses_its_rows_and_keeps_them_as_revisio
 
 pub(super) async fn statements_before_a_withdrawal_decide_what_it_takes_away(store: Arc<dyn Store>) {
     let fixture = Fixture::new(store).await;
-    let taken = [LedgerChange::Unverify(minutes(1, 2)), LedgerChange::Withdraw(minutes(1, 2), late(1)), set(1, 2, VERIFIED)];
+    let taken =
+        [LedgerChange::Unverify(minutes(1, 2)), LedgerChange::Withdraw(minutes(1, 2), late(1)), set(1, 2, VERIFIED)];
     let take_away = async || {
         let change = SeriesChange { ledger: taken.to_vec(), ..fixture.change() };
         ok(fixture.store.write(&WriteBatch { series: vec![change], ..WriteBatch::default() }).await).remove(0)

@@ -15,7 +15,8 @@ use crate::store::tables::moment::{Micros, instant, micros};
 use crate::store::tables::records::{self, CandleRecord, FormingRecord, RevisionRecord, check, trade_count};
 use crate::store::tables::{candle_revisions, candles, forming_candles};
 use crate::store::{
-    CandleSource, Coverage, LedgerChange, NumberedCandle, OldCandle, Revision, SeriesChange, SeriesOutcome, StoredCandle,
+    CandleSource, Coverage, LedgerChange, NumberedCandle, OldCandle, Revision, SeriesChange, SeriesOutcome,
+    StoredCandle,
 };
 
 /// A series as the transaction found it, and what it becomes.

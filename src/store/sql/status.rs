@@ -7,9 +7,9 @@ use diesel::sql_types::Bool;
 
 use super::Connection;
 use crate::store::fault::Fault;
+use crate::store::rows::ASKED;
 use crate::store::tables::moment::{Micros, instant, micros, optional_instant};
 use crate::store::tables::{commands, process_status};
-use crate::store::rows::ASKED;
 use crate::store::{CommandRow, StatusRow, StoreError};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
@@ -131,9 +131,8 @@ pub fn update_command(
     report: Option<&str>,
 ) -> Result<bool, Fault> {
     let open = commands::table.find(id).filter(is_open());
-    let updated = diesel::update(open)
-        .set((commands::outcome.eq(outcome), commands::report.eq(report)))
-        .execute(connection)?;
+    let updated =
+        diesel::update(open).set((commands::outcome.eq(outcome), commands::report.eq(report))).execute(connection)?;
     Ok(updated == 1)
 }
 

@@ -8,8 +8,8 @@ use crate::market::{Candle, Span, Symbol, Timeframe, Trade};
 use crate::store::tables::moment::micros;
 use crate::store::{
     AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, NumberedCandle,
-    OldCandle,    SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
-    SymbolState, TickerRow, TradeCoverage, WriteBatch,
+    OldCandle, SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId,
+    SymbolRow, SymbolState, TickerRow, TradeCoverage, WriteBatch,
 };
 
 #[async_trait]

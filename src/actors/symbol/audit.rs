@@ -53,7 +53,7 @@ struct Auditor {
     /// The book as it was at the beginning: rules and reach.
     book: Book,
     id: SeriesId,
-    row: SymbolRow,
+    row: Arc<SymbolRow>,
     instrument: Arc<Instrument>,
     venue: Venue,
     store: Arc<dyn Store>,

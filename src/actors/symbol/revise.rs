@@ -140,7 +140,9 @@ impl Lineage {
         let stored = store.candles(own.id, CandleQuery { span, limit: None, newest_first: false }).await?;
         let is_news = |row: &&FinalCandle| {
             let held = stored.iter().find(|held| held.candle.open_time == row.candle.open_time);
-            held.is_none_or(|held| judge(held, row, self.built_from) == Verdict::Revised)
+            // What is taken away by the same save does not stand against what takes its place.
+            own.withdrawn.contains(row.candle.open_time)
+                || held.is_none_or(|held| judge(held, row, self.built_from) == Verdict::Revised)
         };
         Ok(own.rows(changes).filter(is_news).map(|row| row.candle).collect())
     }

@@ -2,6 +2,7 @@
 
 mod distrust;
 mod sessions;
+mod verification;
 
 use std::time::Duration;
 

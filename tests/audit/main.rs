@@ -137,7 +137,7 @@ async fn what_was_falsified_is_found_then_repaired_and_explained() {
     let found = place.audit(&["-t", "1m"]);
     assert_eq!(found.code, Some(1), "{found:?}");
     let open = |candle: &Candle| candle.open_time.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let told = format!("binance BTC/USDT 1m {}: close 1.5 {} (stored and right)\n", open(&changed), changed.close);
+    let told = format!("binance BTC/USDT 1m {}: close 1.5 instead of {}\n", open(&changed), changed.close);
     assert!(found.stderr.contains(&told), "{told} is not in {}", found.stderr);
     assert!(found.stderr.contains(&format!("{}: not stored\n", open(&deleted))), "{}", found.stderr);
     assert!(found.stderr.ends_with("error: 2 buckets wrong; put them right with --repair\n"), "{}", found.stderr);

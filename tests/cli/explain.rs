@@ -152,7 +152,7 @@ fn a_candle_is_told_with_its_source_its_rule_and_what_it_was_before() {
     assert_eq!(story["parts"]["timeframe"], "1m");
     let opens = ["2026-01-02T00:00:00Z", "2026-01-02T00:01:00Z", "2026-01-02T00:02:00Z"];
     assert_eq!((&story["parts"]["open_times"], &story["parts"]["is_complete"]), (&json!(opens), &json!(true)));
-    assert_eq!(story["why"], "it is the sum of finer candles all of which are final; confirmed since");
+    assert_eq!(story["why"], "it is the sum of finer candles all of which are final");
 }
 
 #[test]

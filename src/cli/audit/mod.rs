@@ -282,7 +282,9 @@ impl Progress {
 
     fn show(&mut self, course: Course, trouble: &str) {
         self.pass_notices();
-        self.bar.show(course.done, course.of, trouble);
+        if course.of > 0 || !trouble.is_empty() {
+            self.bar.show(course.done, course.of, trouble);
+        }
     }
 
     fn pass_notices(&mut self) {

@@ -70,11 +70,7 @@ fn words(finding: &Finding) -> String {
     let repaired = |done: &str| if finding.repaired { format!("; {done}") } else { String::new() };
     match (finding.kind, &finding.stored, &finding.exchange) {
         (FindingKind::Differs, Some(stored), Some(exchange)) => {
-            format!(
-                "{} (stored and right){}",
-                differences(stored, exchange),
-                repaired("corrected, the old value is kept")
-            )
+            format!("{}{}", differences(stored, exchange), repaired("corrected, the old value is kept"))
         }
         (FindingKind::Missing, _, Some(_)) => format!("not stored{}", repaired("fetched again")),
         (FindingKind::Missing, _, None) => "not stored, and the exchange does not serve it".to_owned(),
@@ -89,11 +85,11 @@ fn differences(stored: &Candle, right: &Candle) -> String {
         [("open", row.open), ("high", row.high), ("low", row.low), ("close", row.close), ("volume", row.volume)]
     };
     let pairs = values(stored).into_iter().zip(values(right)).filter(|(a, b)| a.1 != b.1);
-    let mut parts: Vec<String> = pairs.map(|((name, a), (_, b))| format!("{name} {a} {b}")).collect();
+    let mut parts: Vec<String> = pairs.map(|((name, a), (_, b))| format!("{name} {a} instead of {b}")).collect();
     if let (Some(a), Some(b)) = (stored.trades, right.trades)
         && a != b
     {
-        parts.push(format!("trades {a} {b}"));
+        parts.push(format!("trades {a} instead of {b}"));
     }
     parts.join(", ")
 }

@@ -294,8 +294,7 @@ impl Facts<'_> {
             Rule::Imported => "a user said so in an import",
         };
         let confirmed = match coverage {
-            Some(Coverage::Complete { verified: true }) if row.source == Source::Rest => "",
-            Some(Coverage::Complete { verified: true }) => "; confirmed since",
+            Some(Coverage::Complete { verified: true }) => "",
             Some(Coverage::Complete { verified: false }) => "; not confirmed by REST yet",
             _ => "; but the ledger does not call its bucket complete",
         };

@@ -37,11 +37,11 @@ pub fn tell(story: &Story, out: &mut impl Write) -> io::Result<()> {
     }
     if let Some(trades) = &story.trades {
         let complete = if trades.is_complete { "all there" } else { "not known to be all" };
-        let ids = match (&trades.first_id, &trades.last_id) {
-            (Some(first), Some(last)) => format!(", ids {first} to {last}"),
-            _ => String::new(),
+        let words = match (&trades.first_id, &trades.last_id) {
+            (Some(first), Some(last)) => format!("{} stored, ids {first} to {last}, {complete}", trades.count),
+            _ => "not kept".to_owned(),
         };
-        line(out, "trades", &format!("{} stored{ids}, {complete}", trades.count))?;
+        line(out, "trades", &words)?;
     }
     match story.revisions.as_slice() {
         [] if story.candle.is_some() => line(out, "revisions", "none")?,

@@ -5,6 +5,7 @@
 
 mod story;
 mod telling;
+mod values;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};

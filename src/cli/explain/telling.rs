@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::story::{Interval, State, Story, Told};
+use super::story::{State, Story};
+use super::values::{Interval, Told};
 use crate::market::Candle;
 
 /// Writes the story.

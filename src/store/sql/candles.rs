@@ -5,18 +5,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use diesel::prelude::*;
 
 use super::write::read_ledger;
-use super::{Connection, dialect};
+use super::{Connection, dialect, revisions};
 use crate::market::ledger::{apply, select};
 use crate::market::{Candle, FinalCandle};
 use crate::store::fault::Fault;
 use crate::store::precedence::{Verdict, judge};
 use crate::store::rows::FLAG_OUT_OF_RANGE;
-use crate::store::tables::moment::{Micros, instant, micros};
-use crate::store::tables::records::{self, CandleRecord, FormingRecord, RevisionRecord, check, trade_count};
+use crate::store::tables::moment::{Micros, micros};
+use crate::store::tables::records::{CandleRecord, FormingRecord, RevisionRecord, check, trade_count};
 use crate::store::tables::{candle_revisions, candles, forming_candles};
 use crate::store::{
-    CandleSource, Coverage, LedgerChange, NumberedCandle, OldCandle, Revision, SeriesChange, SeriesOutcome,
-    StoredCandle,
+    CandleSource, Coverage, LedgerChange, NumberedCandle, Revision, SeriesChange, SeriesOutcome, StoredCandle,
 };
 
 /// A series as the transaction found it, and what it becomes.
@@ -191,7 +190,7 @@ impl CandleBatch {
     pub fn flush(&mut self, connection: &mut Connection) -> Result<(), Fault> {
         dialect::insert_candles(connection, &self.inserted)?;
         dialect::replace_candles(connection, &self.replaced)?;
-        insert_revisions(connection, &mut self.revisions)?;
+        revisions::insert(connection, &mut self.revisions)?;
         dialect::replace_forming(connection, &self.forming)?;
         self.inserted.clear();
         self.replaced.clear();
@@ -240,36 +239,10 @@ pub fn withdraw(
             revisions.push(row.to_revision(head.last_sequence, now));
         }
         withdrawn += revisions.len() as u64;
-        insert_revisions(connection, &mut revisions)?;
+        revisions::insert(connection, &mut revisions)?;
         diesel::delete(candles::table.filter(inside)).execute(connection)?;
     }
     Ok(withdrawn)
-}
-
-/// Keeps old values. A bucket that was withdrawn, or deleted by hand, and has a row again has numbers
-/// already that this row knows nothing of: it is given the next one.
-fn insert_revisions(connection: &mut Connection, revisions: &mut [RevisionRecord]) -> Result<(), Fault> {
-    let mut reach = BTreeMap::<i64, (Micros, Micros)>::new();
-    for records::OldCandle { series_id, open_time, .. } in revisions.iter().map(|revision| &revision.old) {
-        let (first, last) = reach.entry(*series_id).or_insert((*open_time, *open_time));
-        (*first, *last) = ((*first).min(*open_time), (*last).max(*open_time));
-    }
-    for (series, (first, last)) in reach {
-        let kept: Vec<(Micros, Option<i32>)> = candle_revisions::table
-            .filter(candle_revisions::series_id.eq(series))
-            .filter(candle_revisions::open_time.ge(first))
-            .filter(candle_revisions::open_time.le(last))
-            .group_by(candle_revisions::open_time)
-            .select((candle_revisions::open_time, diesel::dsl::max(candle_revisions::revision)))
-            .load(connection)?;
-        let kept: HashMap<Micros, i32> = kept.into_iter().filter_map(|(open, last)| Some((open, last?))).collect();
-        for old in revisions.iter_mut().map(|revision| &mut revision.old).filter(|old| old.series_id == series) {
-            if let Some(last) = kept.get(&old.open_time) {
-                old.revision = old.revision.max(last + 1);
-            }
-        }
-    }
-    dialect::insert_revisions(connection, revisions)
 }
 
 /// True when no final candle of the series is as new.
@@ -399,23 +372,4 @@ pub fn read_after(
 pub fn read_forming(connection: &mut Connection, series: i64) -> Result<Option<Candle>, Fault> {
     let record = forming_candles::table.find(series).select(FormingRecord::as_select()).first(connection).optional()?;
     Ok(record.map(|record| record.to_candle()).transpose()?)
-}
-
-/// Old values, in the order in which they were replaced.
-pub fn read_revisions(
-    connection: &mut Connection,
-    series: i64,
-    span: crate::market::Span,
-) -> Result<Vec<OldCandle>, Fault> {
-    let records: Vec<RevisionRecord> = candle_revisions::table
-        .filter(candle_revisions::series_id.eq(series))
-        .filter(candle_revisions::open_time.ge(micros(span.from)))
-        .filter(candle_revisions::open_time.lt(micros(span.to)))
-        .order(candle_revisions::sequence)
-        .select(RevisionRecord::as_select())
-        .load(connection)?;
-    let old = |record: &RevisionRecord| {
-        Ok(OldCandle { stored: record.old.to_stored()?, replaced_at: instant(record.replaced_at, "candle_revisions")? })
-    };
-    records.iter().map(old).collect()
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Backend, candles, dialect, holdings, settings, status, tickers, trades, write};
+use super::{Backend, candles, dialect, holdings, revisions, settings, status, tickers, trades, write};
 use crate::market::{Candle, Span, Symbol, Timeframe, Trade};
 use crate::store::tables::moment::micros;
 use crate::store::{
@@ -109,7 +109,7 @@ impl Store for Backend {
     }
 
     async fn revisions(&self, series: SeriesId, span: Span) -> Result<Vec<OldCandle>, StoreError> {
-        self.read(move |connection| candles::read_revisions(connection, series.0, span)).await
+        self.read(move |connection| revisions::read(connection, series.0, span)).await
     }
 
     async fn trades(&self, symbol: SymbolId, span: Span) -> Result<Vec<Trade>, StoreError> {

@@ -26,13 +26,8 @@ fn background_reads_verify_from_the_oldest_stretch_on_until_nothing_is_left() {
         verified = verified.union(&ledger::select(book.entries(), |coverage| *coverage == DONE));
     }
     assert!(starts.is_sorted() && starts.len() >= 5, "{starts:?}");
-    assert_eq!(verified, [s(0, 75), s(80, 100)].into_iter().collect::<SpanSet>().union(&verified));
+    assert!(verified.covers(s(0, 75)) && verified.covers(s(80, 100)), "{verified:?}");
     assert!(!book.entries().iter().any(|entry| entry.coverage == UNVERIFIED), "{:?}", book.entries());
-    // History goes before it, however old what is unverified is.
-    book.stored(&[LedgerChange::Unverify(s(0, 10))], book.extent());
-    let history = LedgerChange::Set(s(75, 80), Coverage::missing(NOT_FETCHED));
-    book.stored(&[history], book.extent());
-    assert_eq!(book.background_call(now).map(|call| call.priority), Some(Priority::Backfill));
 }
 
 #[test]

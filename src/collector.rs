@@ -246,7 +246,7 @@ impl CollectorBuilder {
 }
 
 /// An id for a command of this process.
-fn command_id() -> String {
+pub fn command_id() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 

@@ -23,7 +23,7 @@ use super::run::stop_in_order;
 use super::stop::StopRequest;
 use super::{Failure, progress, when};
 use crate::clock::Clock;
-use crate::collector::{Collector, CollectorHandle, StartError};
+use crate::collector::{Collector, CollectorHandle, StartError, command_id};
 use crate::config::Config;
 use crate::control::audit::Course;
 use crate::control::{Action, Asker, Command, RefusalKind, Reply, command};
@@ -121,8 +121,7 @@ async fn carry_out(
     if let Some(url) = &args.simulator {
         builder = builder.simulator(url);
     }
-    let command =
-        Command { id: format!("audit-{:032x}", rand::random::<u128>()), asked_by: Asker::Cli, action: args.action() };
+    let command = Command { id: command_id(), asked_by: Asker::Cli, action: args.action() };
     match builder.start().await {
         Ok(mut handle) => {
             progress

@@ -82,6 +82,7 @@ impl Collector {
             seed: None,
             simulator: None,
             only: None,
+            only_audits: false,
             watcher: None,
         }
     }
@@ -97,6 +98,7 @@ pub struct CollectorBuilder {
     seed: Option<u64>,
     simulator: Option<String>,
     only: Option<(String, Symbol)>,
+    only_audits: bool,
     watcher: Option<Recipient<CollectorEnded>>,
 }
 
@@ -163,6 +165,12 @@ impl CollectorBuilder {
         self
     }
 
+    /// Collects nothing: what is stored is compared with the exchanges, and repaired, when an audit is asked.
+    pub fn only_audits(mut self) -> Self {
+        self.only_audits = true;
+        self
+    }
+
     /// An actor of the host that is told how the collector ended, however it ends: what a host needs
     /// to supervise it.
     pub fn watched_by(mut self, watcher: Recipient<CollectorEnded>) -> Self {
@@ -224,6 +232,7 @@ impl CollectorBuilder {
             seed: self.seed.unwrap_or_else(rand::random),
             simulator: self.simulator,
             only: self.only,
+            only_audits: self.only_audits,
             redis,
             board: board.clone(),
             tally: tally.clone(),
@@ -237,7 +246,7 @@ impl CollectorBuilder {
 }
 
 /// An id for a command of this process.
-fn command_id() -> String {
+pub fn command_id() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 

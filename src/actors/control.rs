@@ -4,14 +4,22 @@
 //! A life that dies over a command costs nobody its answer: the sender's slot hands the command to
 //! the next one, and the id decides whether anything is left to do.
 
+use std::time::Duration;
+
 use actix::prelude::*;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::Supervisor;
+use super::auditor::AuditActor;
+use super::messages::audit::BeginAudit;
 use super::messages::{Refresh, Shutdown, Stop};
 use crate::control::{Command, Desk, FollowUp, Reply};
 use crate::supervise::exit::ExitGuard;
 use crate::supervise::family::Member;
+use crate::supervise::slot::Slot;
+
+/// How often the table `commands` is looked at (wall time).
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What the actor is built from.
 pub struct ControlSetup {
@@ -19,6 +27,8 @@ pub struct ControlSetup {
     pub desk: Desk,
     /// Told what follows.
     pub supervisor: Addr<Supervisor>,
+    /// Carries out audits. One that is begun while nobody serves is cut short by the next life.
+    pub auditor: Slot<AuditActor>,
     /// Tells the Supervisor of the end.
     pub guard: ExitGuard<&'static str>,
     /// Keeps the family alive.
@@ -39,6 +49,26 @@ impl ControlActor {
 
 impl Actor for ControlActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.look(ctx);
+    }
+}
+
+impl ControlActor {
+    /// Carries out what was asked in the table `commands`, and looks again a moment later.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        let desk = self.setup.desk.clone();
+        let looking = async move { desk.asked().await };
+        ctx.spawn(looking.into_actor(self).map(|asked, _, ctx| {
+            match asked {
+                Ok(commands) => commands.into_iter().for_each(|command| ctx.notify(command)),
+                // Who cannot be read now is read later.
+                Err(error) => debug!(%error, "the table of commands cannot be read"),
+            }
+            ctx.run_later(LOOK_EVERY, |actor, ctx| actor.look(ctx));
+        }));
+    }
 }
 
 impl Handler<Command> for ControlActor {
@@ -57,6 +87,11 @@ impl Handler<Command> for ControlActor {
             }
             match answer.follow_up {
                 Some(FollowUp::Refresh) => actor.setup.supervisor.do_send(Refresh),
+                Some(FollowUp::Audit(job)) => {
+                    if let Some(auditor) = actor.setup.auditor.current() {
+                        auditor.do_send(BeginAudit(job));
+                    }
+                }
                 Some(FollowUp::Shutdown) => actor.setup.supervisor.do_send(Shutdown),
                 None => {}
             }

@@ -1,6 +1,7 @@
 //! Every message of the tree: who sends it, who receives it, what is answered, what may be lost.
-//! What a host says and hears is in [`host`].
+//! What a host says and hears is in [`host`], what an audit needs in [`audit`].
 
+pub mod audit;
 pub mod host;
 
 use std::sync::Arc;

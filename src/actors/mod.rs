@@ -5,6 +5,7 @@
 //! ├── WriterActor                  the only writer of candles and coverage
 //! ├── StatusActor                  gathers reports, writes them throttled
 //! ├── ControlActor                 carries out commands
+//! ├── AuditActor                   has what is stored compared with its exchange
 //! ├── FeedActor                    tells hosts of final candles
 //! ├── PublisherActor               final candles to Redis, where one is configured
 //! ├── ChannelActor                 commands of a Redis stream, where one is configured
@@ -16,6 +17,7 @@
 //!
 //! Data flows down one way: frame -> StreamActor -> SymbolActor -> WriterActor -> store.
 
+pub mod auditor;
 pub mod channel;
 pub mod control;
 pub mod exchange;

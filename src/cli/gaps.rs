@@ -93,7 +93,7 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
 }
 
 /// Now, or where a collector that follows a faster clock, a simulator's, has got to.
-async fn latest(store: &dyn Store, symbols: &[SymbolRow]) -> Result<DateTime<Utc>, Failure> {
+pub(super) async fn latest(store: &dyn Store, symbols: &[SymbolRow]) -> Result<DateTime<Utc>, Failure> {
     let mut latest = Clock::system().now();
     for symbol in symbols {
         let observed = store.series_of(symbol.id).await?;

@@ -4,6 +4,7 @@
 //! 1 failed, 2 usage or bad input; a reader that closes our stdout early is no failure.
 
 pub mod aggregate;
+pub mod audit;
 pub mod backfill;
 pub mod candles;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod database;
 pub mod decode;
 pub mod demo;
 pub mod exchanges;
+pub mod explain;
 pub mod failure;
 pub mod gaps;
 pub mod import;
@@ -74,6 +76,10 @@ enum Command {
     Tickers(tickers::Args),
     /// Show what is missing, since when and why, and prove that nothing else is.
     Gaps(gaps::Args),
+    /// Compare what is stored with the exchanges, and put right what differs.
+    Audit(audit::Args),
+    /// Tell where one candle came from, or why it is not there.
+    Explain(explain::Args),
     /// Show what the collector last said of itself.
     Status(status::Args),
     /// Create the database, or bring its schema up to date.
@@ -100,6 +106,8 @@ pub fn run() -> ExitCode {
         Command::Trades(args) => trades::run(args, &database),
         Command::Tickers(args) => tickers::run(args, &database),
         Command::Gaps(args) => gaps::run(args, &database),
+        Command::Audit(args) => audit::run(args, &database),
+        Command::Explain(args) => explain::run(args, &database),
         Command::Status(args) => status::run(args, &database),
         Command::Migrate => migrate::run(&database),
         Command::Config(args) => config::run(args, &database),

@@ -11,7 +11,7 @@ use crate::actors::Supervisor;
 use crate::actors::feed;
 use crate::actors::messages::host::{Broadcast, CandleClosed, Listen, ListenError, Subscription, Unlisten};
 use crate::clock::Clock;
-use crate::control::command::{Action, AddSymbol, Backfill, Command, SymbolName};
+use crate::control::command::{Action, AddSymbol, Audit, Backfill, Command, SymbolName};
 use crate::control::components::{self, ComponentLine};
 use crate::control::when::Time;
 use crate::control::{Refusal, RefusalKind, Reply};
@@ -138,6 +138,16 @@ impl Remote {
         let SymbolName { exchange, symbol } = name(exchange, symbol);
         let from = Some(Time(from).to_string());
         self.ask(Action::Backfill(Backfill { exchange, symbol, from, backfill_days: None })).await
+    }
+
+    /// Has what is stored compared with the exchanges, all of it or as far as is asked, and put right
+    /// where that is asked. Answered when it has begun; the same command asked again
+    /// tells how far it is, and its report when it is over.
+    ///
+    /// # Errors
+    /// Those of [`Remote::add_symbol`].
+    pub async fn audit(&self, asked: Audit) -> Result<Reply, Refusal> {
+        self.ask(Action::Audit(asked)).await
     }
 
     async fn ask(&self, action: Action) -> Result<Reply, Refusal> {

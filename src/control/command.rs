@@ -36,6 +36,8 @@ pub enum Asker {
     Http,
     /// The Redis stream.
     Redis,
+    /// The table `commands` itself, where the command line puts it.
+    Cli,
 }
 
 impl Asker {
@@ -45,6 +47,7 @@ impl Asker {
             Asker::Message => "message",
             Asker::Http => "http",
             Asker::Redis => "redis",
+            Asker::Cli => "cli",
         }
     }
 }
@@ -62,7 +65,7 @@ pub enum Action {
     Resume(SymbolName),
     /// Want more history of a wanted symbol.
     Backfill(Backfill),
-    /// Compare what is stored with the exchange; not supported in this version.
+    /// Compare what is stored with the exchange, and put right what differs where that is asked.
     Audit(Audit),
     /// Tell the state of the components.
     Status(StatusQuery),
@@ -124,16 +127,28 @@ pub struct Backfill {
     pub backfill_days: Option<String>,
 }
 
-/// See [`Action::Audit`].
+/// See [`Action::Audit`]. Without exchange and symbol all series are meant.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audit {
     /// Only this exchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<String>,
-    /// Only this symbol.
+    /// Only this symbol of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub symbol: Option<String>,
+    /// Only these: `"1m,1h"` or `["1m", "1h"]`.
+    #[serde(default, deserialize_with = "words", skip_serializing_if = "Option::is_none")]
+    pub timeframes: Option<String>,
+    /// From this time on; all that is wanted when absent.
+    #[serde(default, deserialize_with = "words", skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Up to this time; now when absent.
+    #[serde(default, deserialize_with = "words", skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Put right what differs.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub repair: bool,
 }
 
 /// See [`Action::Status`].

@@ -4,20 +4,24 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::command::{Action, AddSymbol, Backfill, Command, StatusQuery, SymbolName, check_id};
+use super::audit::AuditJob;
+use super::command::{Action, AddSymbol, Asker, Audit, Backfill, Command, StatusQuery, SymbolName, check_id};
 use super::reply::{Refusal, RefusalKind, Reply};
 use super::wanted::{self, off_note};
 use super::wish::{self, Request, Wish};
 use crate::clock::Clock;
 use crate::status::Board;
 use crate::store::reader::{ReadError, Reader};
+use crate::store::rows::ASKED;
 use crate::store::{CommandRow, NewSymbol, Store, StoreError, SymbolChange, SymbolRow, SymbolState};
 
 /// What the tree has to do after a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum FollowUp {
     /// Look at the tables now.
     Refresh,
+    /// Carry out an audit that is recorded as begun.
+    Audit(AuditJob),
     /// Stop in order.
     Shutdown,
 }
@@ -66,8 +70,11 @@ impl Desk {
         }
         let body = command.to_json();
         match self.store.command(&command.id).await {
+            // Asked in the table itself, and carried out now.
+            Ok(Some(known)) if known.outcome == ASKED && known.kind == name => {}
             Ok(Some(known)) if (known.kind.as_str(), known.body.as_str()) == (name, body.as_str()) => {
-                return alone(Reply::repeated(&command.id, name, &known.outcome));
+                let report = known.report.and_then(|report| serde_json::from_str(&report).ok());
+                return alone(Reply { report, ..Reply::repeated(&command.id, name, &known.outcome) });
             }
             Ok(Some(known)) => {
                 let message = format!("id {:?} was another command's ({}); choose a new one", command.id, known.kind);
@@ -77,17 +84,21 @@ impl Desk {
             Err(error) => return alone(refused(error.into())),
         }
         let now = self.clock.now();
-        let (reply, follow_up) = match self.carry_out(&command.action, now).await {
-            Ok(done) => {
-                let follow_up = match &command.action {
+        let done = match &command.action {
+            Action::Audit(asked) => self.audit(&command.id, asked, now).await.map(|job| {
+                let reply = Reply::begun(&command.id, name, begun_words(&job));
+                (reply, Some(FollowUp::Audit(job)))
+            }),
+            action => self.carry_out(action, now).await.map(|done| {
+                let follow_up = match action {
                     Action::Shutdown => Some(FollowUp::Shutdown),
                     _ => done.changed.then_some(FollowUp::Refresh),
                 };
                 let reply = Reply::done(&command.id, name, done.changed, done.message);
                 (Reply { notes: done.notes, ..reply }, follow_up)
-            }
-            Err(refusal) => (refused(refusal), None),
+            }),
         };
+        let (reply, follow_up) = done.unwrap_or_else(|refusal| (refused(refusal), None));
         if reply.error.as_ref().is_some_and(|refusal| refusal.kind.is_passing()) {
             return alone(reply);
         }
@@ -98,11 +109,14 @@ impl Desk {
             asked_by: command.asked_by.as_str().to_owned(),
             asked_at: now,
             outcome: reply.outcome(),
+            report: None,
         };
         // Carried out and not recorded: asked again it finds nothing left to change. A stop that is
-        // not recorded would come back at the next start, so it is not begun.
+        // not recorded would come back at the next start, so it is not begun; of an audit nobody would hear.
         match self.store.record_command(&row).await {
-            Err(error) if follow_up == Some(FollowUp::Shutdown) => alone(refused(error.into())),
+            Err(error) if matches!(follow_up, Some(FollowUp::Shutdown | FollowUp::Audit(_))) => {
+                alone(refused(error.into()))
+            }
             Err(error) => {
                 tracing::warn!(%error, id = row.id, "a command was carried out and could not be recorded");
                 Answer { reply, follow_up }
@@ -118,15 +132,11 @@ impl Desk {
             Action::Pause(name) => self.set_state(name, SymbolState::Paused).await,
             Action::Resume(name) => self.set_state(name, SymbolState::Active).await,
             Action::Backfill(backfill) => self.backfill(backfill, now).await,
-            Action::Audit(_) => Err(Refusal {
-                kind: RefusalKind::Unsupported,
-                message: "audit is not supported in this version; `candlewick gaps --verify` proves what is stored, \
-                          and what the exchange has not confirmed is read again without being asked"
-                    .to_owned(),
-            }),
             Action::Shutdown => Ok(Done { changed: true, message: "stopping in order".to_owned(), notes: Vec::new() }),
-            // Answered before.
-            Action::Status(_) => Ok(Done { changed: false, message: String::new(), notes: Vec::new() }),
+            // Answered elsewhere.
+            Action::Audit(_) | Action::Status(_) => {
+                Ok(Done { changed: false, message: String::new(), notes: Vec::new() })
+            }
         }
     }
 
@@ -210,12 +220,59 @@ impl Desk {
         Ok(Done { changed, message, notes })
     }
 
-    async fn find(&self, exchange: &str, symbol: &str) -> Result<SymbolRow, Refusal> {
-        Reader::new(self.store.clone()).find(exchange, symbol).await.map_err(|error| match error {
-            ReadError::Store(error) => error.into(),
-            not_there => Refusal { kind: RefusalKind::Unknown, message: not_there.to_string() },
-        })
+    async fn audit(&self, id: &str, asked: &Audit, now: DateTime<Utc>) -> Result<AuditJob, Refusal> {
+        let symbols = match (&asked.exchange, &asked.symbol) {
+            (Some(exchange), Some(symbol)) => vec![self.find(exchange, symbol).await?],
+            (Some(exchange), None) => Reader::new(self.store.clone()).find_all(exchange).await.map_err(unknown)?,
+            (None, None) => self.store.symbols().await?,
+            (None, Some(_)) => return Err(invalid(vec!["a symbol needs its exchange; give both or none".to_owned()])),
+        };
+        AuditJob::plan(id, asked, &symbols, now).map_err(invalid)
     }
+
+    /// The commands that were asked in the table itself, oldest first. What is no command there is refused.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn asked(&self) -> Result<Vec<Command>, StoreError> {
+        let mut commands = Vec::new();
+        for row in self.store.open_commands().await?.into_iter().filter(|row| row.outcome == ASKED) {
+            let refusal = match Command::from_json(&row.body, Asker::Cli) {
+                Ok(command) if command.id == row.id && command.action.name() == row.kind => {
+                    commands.push(command);
+                    continue;
+                }
+                Ok(_) => Reply::refused(None, None, malformed("id and command of the body are not those of the row")),
+                Err(reply) => *reply,
+            };
+            self.store.update_command(&row.id, &refusal.outcome(), None).await?;
+        }
+        Ok(commands)
+    }
+
+    async fn find(&self, exchange: &str, symbol: &str) -> Result<SymbolRow, Refusal> {
+        Reader::new(self.store.clone()).find(exchange, symbol).await.map_err(unknown)
+    }
+}
+
+fn unknown(error: ReadError) -> Refusal {
+    match error {
+        ReadError::Store(error) => error.into(),
+        not_there => Refusal { kind: RefusalKind::Unknown, message: not_there.to_string() },
+    }
+}
+
+fn malformed(message: &str) -> Refusal {
+    Refusal { kind: RefusalKind::Malformed, message: message.to_owned() }
+}
+
+/// What is answered when an audit begins.
+fn begun_words(job: &AuditJob) -> String {
+    let repair = if job.repairs { "what differs is put right" } else { "nothing is changed" };
+    format!(
+        "{} series are compared with their exchanges, {repair}; this id asked again tells how far that is",
+        job.series.len()
+    )
 }
 
 fn invalid(faults: Vec<String>) -> Refusal {

@@ -6,6 +6,7 @@
 //!
 //! Knows no actors and no channel: what has to happen in the tree afterwards is told as data too.
 
+pub mod audit;
 pub mod command;
 pub mod components;
 pub mod desk;

@@ -1,6 +1,7 @@
 //! What is answered to a command, and its JSON form.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::status::ComponentStatus;
 
@@ -23,6 +24,12 @@ pub struct Reply {
     /// What the asker should know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// It goes on: asked again under its id, it tells how far it is, and its report when it is over.
+    #[serde(skip_serializing_if = "is_false")]
+    pub begun: bool,
+    /// What an audit has found, one object for each series.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<Value>,
     /// The components asked for, by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub components: Option<Vec<ComponentStatus>>,
@@ -51,8 +58,6 @@ pub enum RefusalKind {
     Invalid,
     /// The symbol or component is not there.
     Unknown,
-    /// This version cannot do it.
-    Unsupported,
     /// The id belongs to another command.
     Conflict,
     /// The database is in the way; the same command may succeed later.
@@ -62,11 +67,10 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
-    const ALL: [RefusalKind; 7] = [
+    const ALL: [RefusalKind; 6] = [
         RefusalKind::Malformed,
         RefusalKind::Invalid,
         RefusalKind::Unknown,
-        RefusalKind::Unsupported,
         RefusalKind::Conflict,
         RefusalKind::Store,
         RefusalKind::Stopping,
@@ -78,7 +82,6 @@ impl RefusalKind {
             RefusalKind::Malformed => "malformed",
             RefusalKind::Invalid => "invalid",
             RefusalKind::Unknown => "unknown",
-            RefusalKind::Unsupported => "unsupported",
             RefusalKind::Conflict => "conflict",
             RefusalKind::Store => "store",
             RefusalKind::Stopping => "stopping",
@@ -95,6 +98,11 @@ impl RefusalKind {
 const DONE: &str = "done: ";
 const UNCHANGED: &str = "done (nothing to change): ";
 const REFUSED: &str = "refused: ";
+const BEGUN: &str = "begun: ";
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
 
 impl Reply {
     /// It was carried out.
@@ -107,6 +115,8 @@ impl Reply {
             repeated: false,
             message,
             notes: Vec::new(),
+            begun: false,
+            report: None,
             components: None,
             error: None,
         }
@@ -122,9 +132,16 @@ impl Reply {
             repeated: false,
             message: String::new(),
             notes: Vec::new(),
+            begun: false,
+            report: None,
             components: None,
             error: Some(refusal),
         }
+    }
+
+    /// It has been begun and goes on.
+    pub fn begun(id: &str, command: &str, message: String) -> Reply {
+        Reply { begun: true, ..Reply::done(id, command, false, message) }
     }
 
     /// The reply as one line.
@@ -136,6 +153,7 @@ impl Reply {
     pub fn outcome(&self) -> String {
         match &self.error {
             Some(refusal) => format!("{REFUSED}{}: {}", refusal.kind.as_str(), refusal.message),
+            None if self.begun => format!("{BEGUN}{}", self.message),
             None if self.changed => format!("{DONE}{}", self.message),
             None => format!("{UNCHANGED}{}", self.message),
         }
@@ -152,6 +170,7 @@ impl Reply {
         });
         let reply = match refused {
             Some(refusal) => Reply::refused(Some(id.to_owned()), Some(command.to_owned()), refusal),
+            None if outcome.starts_with(BEGUN) => Reply::begun(id, command, outcome[BEGUN.len()..].to_owned()),
             None => {
                 let unchanged = outcome.strip_prefix(UNCHANGED);
                 let message = unchanged.or_else(|| outcome.strip_prefix(DONE)).unwrap_or(outcome);
@@ -172,6 +191,7 @@ mod tests {
         let replies = [
             Reply::done("7", "pause", true, "kraken BTC/USD is paused".to_owned()),
             Reply::done("7", "pause", false, "kraken BTC/USD is paused already".to_owned()),
+            Reply::begun("7", "pause", "0 of 7 buckets compared; kraken".to_owned()),
             Reply::refused(Some("7".to_owned()), Some("pause".to_owned()), refusal),
         ];
         for reply in replies {

@@ -1,5 +1,6 @@
 //! Decisions, pure: functions of (state, input, now). No I/O, no clock, no actors.
 
+pub mod audit;
 pub mod book;
 pub mod budget;
 pub mod derive;

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or knows an exchange by name.
 
 pub mod aggregate;
+pub mod audit;
 pub mod candle;
 pub mod coverage;
 pub mod exact_sum;

@@ -34,8 +34,8 @@ use opening::url_fault;
 pub use opening::{Access, Migrated, check_url, migrate, open, open_with_clock};
 
 pub use rows::{
-    AnchorsRow, CandleSource, CommandRow, ExchangeMode, ExchangeRow, NewSymbol, NumberedCandle, SeriesRow, StatusRow,
-    StoredCandle, SymbolChange, SymbolRow, SymbolState, TickerRow,
+    AnchorsRow, CandleSource, CommandRow, ExchangeMode, ExchangeRow, NewSymbol, NumberedCandle, OldCandle, SeriesRow,
+    StatusRow, StoredCandle, SymbolChange, SymbolRow, SymbolState, TickerRow,
 };
 
 /// Key of a series row.
@@ -367,7 +367,7 @@ pub trait Store: Send + Sync + Debug + 'static {
     async fn forming(&self, series: SeriesId) -> Result<Option<Candle>, StoreError>;
 
     /// Old values of revised candles whose open time lies inside `span`, oldest revision first.
-    async fn revisions(&self, series: SeriesId, span: Span) -> Result<Vec<StoredCandle>, StoreError>;
+    async fn revisions(&self, series: SeriesId, span: Span) -> Result<Vec<OldCandle>, StoreError>;
 
     /// Trades of a symbol inside `span`, in order of time and id.
     async fn trades(&self, symbol: SymbolId, span: Span) -> Result<Vec<Trade>, StoreError>;
@@ -404,8 +404,15 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// The last written status of every component, by name.
     async fn statuses(&self) -> Result<Vec<StatusRow>, StoreError>;
 
-    /// Records a command and its outcome; a known id is left alone and gives false.
+    /// Records a command and its outcome. A known id is left alone and gives false, unless it was
+    /// [asked](rows::ASKED) in the table itself: that one takes the outcome.
     async fn record_command(&self, row: &CommandRow) -> Result<bool, StoreError>;
+
+    /// Changes the outcome and the report of a command that is not over, asked or begun. False for any other.
+    async fn update_command(&self, id: &str, outcome: &str, report: Option<&str>) -> Result<bool, StoreError>;
+
+    /// Commands that are not over: asked in the table and not taken up, or begun. Oldest first.
+    async fn open_commands(&self) -> Result<Vec<CommandRow>, StoreError>;
 
     /// The recorded command of an id.
     async fn command(&self, id: &str) -> Result<Option<CommandRow>, StoreError>;

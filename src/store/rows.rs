@@ -267,6 +267,20 @@ pub struct CommandRow {
     pub asked_by: String,
     /// When it arrived.
     pub asked_at: DateTime<Utc>,
-    /// `done: what` or `refused: why`.
+    /// `done: what` or `refused: why`; [`ASKED`] and `begun: what` while it is not over.
     pub outcome: String,
+    /// What it found, as JSON, where it has more to tell than words.
+    pub report: Option<String>,
+}
+
+/// The outcome of a command that was asked by writing it into the table and that nobody has taken up.
+pub const ASKED: &str = "asked";
+
+/// The value a final candle had before a revision, or before it was withdrawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OldCandle {
+    /// The row as it was.
+    pub stored: StoredCandle,
+    /// When it was replaced or withdrawn.
+    pub replaced_at: DateTime<Utc>,
 }

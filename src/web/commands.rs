@@ -67,7 +67,6 @@ fn answer(reply: &Reply) -> HttpResponse {
         Some(RefusalKind::Malformed) => StatusCode::BAD_REQUEST,
         Some(RefusalKind::Invalid) => StatusCode::UNPROCESSABLE_ENTITY,
         Some(RefusalKind::Unknown) => StatusCode::NOT_FOUND,
-        Some(RefusalKind::Unsupported) => StatusCode::NOT_IMPLEMENTED,
         Some(RefusalKind::Conflict) => StatusCode::CONFLICT,
         Some(RefusalKind::Store | RefusalKind::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
     };

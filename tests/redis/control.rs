@@ -105,7 +105,7 @@ fn malformed_commands_are_answered_with_what_is_wrong_and_hold_nobody_up() {
                 "invalid",
                 "did you mean kraken?",
             ),
-            (r#"{"id":"w","command":"audit"}"#, "unsupported", "not supported in this version"),
+            (r#"{"id":"w","command":"audit","symbol":"BTC/USD"}"#, "invalid", "a symbol needs its exchange"),
         ];
         // Given before the collector is there.
         let given: Vec<_> = bad.iter().map(|(text, kind, words)| (give(&mut redis, text), kind, words)).collect();

@@ -180,7 +180,7 @@ pass_on! {
     Reads candles(series: SeriesId, query: CandleQuery) -> Vec<StoredCandle>;
     Reads candles_after(series: SeriesId, sequence: i64, limit: u32) -> Vec<NumberedCandle>;
     Reads forming(series: SeriesId) -> Option<Candle>;
-    Reads revisions(series: SeriesId, span: Span) -> Vec<StoredCandle>;
+    Reads revisions(series: SeriesId, span: Span) -> Vec<OldCandle>;
     Reads trades(symbol: SymbolId, span: Span) -> Vec<Trade>;
     Reads trades_page(symbol: SymbolId, span: Span, after: Option<&Trade>, limit: u32) -> Vec<Trade>;
     Reads trade_from_end(symbol: SymbolId, span: Span, newer: u64) -> Option<Trade>;
@@ -191,5 +191,7 @@ pass_on! {
     Changes remove_statuses(components: &[String]) -> ();
     Reads statuses() -> Vec<StatusRow>;
     Changes record_command(row: &CommandRow) -> bool;
+    Changes update_command(id: &str, outcome: &str, report: Option<&str>) -> bool;
+    Reads open_commands() -> Vec<CommandRow>;
     Reads command(id: &str) -> Option<CommandRow>;
 }

@@ -9,8 +9,8 @@ use candlewick::clock::Clock;
 use candlewick::market::{Candle, Span, Symbol, Timeframe, Trade};
 use candlewick::store::{
     AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, NumberedCandle,
-    SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
-    SymbolState, TickerRow, TradeCoverage, WriteBatch,
+    OldCandle, SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId,
+    SymbolRow, SymbolState, TickerRow, TradeCoverage, WriteBatch,
 };
 use chrono::{DateTime, Utc};
 
@@ -181,7 +181,7 @@ impl Store for FaultyStore {
         at_once(self.inner.forming(series))
     }
 
-    async fn revisions(&self, series: SeriesId, span: Span) -> Result<Vec<StoredCandle>, StoreError> {
+    async fn revisions(&self, series: SeriesId, span: Span) -> Result<Vec<OldCandle>, StoreError> {
         at_once(self.inner.revisions(series, span))
     }
 
@@ -232,6 +232,14 @@ impl Store for FaultyStore {
     async fn record_command(&self, row: &CommandRow) -> Result<bool, StoreError> {
         self.obey(StoreCall::RecordCommand(row)).await?;
         at_once(self.inner.record_command(row))
+    }
+
+    async fn update_command(&self, id: &str, outcome: &str, report: Option<&str>) -> Result<bool, StoreError> {
+        at_once(self.inner.update_command(id, outcome, report))
+    }
+
+    async fn open_commands(&self) -> Result<Vec<CommandRow>, StoreError> {
+        at_once(self.inner.open_commands())
     }
 
     async fn command(&self, id: &str) -> Result<Option<CommandRow>, StoreError> {

@@ -135,9 +135,6 @@ fn what_cannot_be_is_refused_in_the_words_of_the_command_line() {
         let future =
             json!({"id": "3", "command": "backfill", "exchange": "kraken", "symbol": "BTC/USD", "from": "2030-01-01"});
         assert!(refusal(&ask(&stage, future).await).1.contains("lies in the future"));
-        let audit = ask(&stage, json!({"id": "4", "command": "audit"})).await;
-        assert_eq!(refusal(&audit).0, RefusalKind::Unsupported);
-        assert!(refusal(&audit).1.starts_with("audit is not supported in this version"));
         assert_eq!(stage.store.symbols().await.unwrap().len(), 1);
     });
 }

@@ -37,7 +37,7 @@ fn every_refusal_has_its_status_and_the_reply_says_why() {
             (400, "malformed", json!({"id": "1", "command": "add"})),
             (404, "unknown", json!({"id": "2", "command": "pause", "exchange": "kraken", "symbol": "ETH/USD"})),
             (422, "invalid", json!({"id": "3", "command": "add_symbol", "exchange": "krakn", "symbol": "ETH/USD"})),
-            (501, "unsupported", json!({"id": "4", "command": "audit"})),
+            (422, "invalid", json!({"id": "4", "command": "audit", "symbol": "BTC/USD"})),
             (409, "conflict", json!({"id": "4", "command": "shutdown"})),
         ];
         for (status, kind, body) in cases {

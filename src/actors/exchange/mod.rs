@@ -101,6 +101,8 @@ pub struct ExchangeSetup {
     pub connections: Arc<AtomicU64>,
     /// Who is told of bans.
     pub supervisor: Addr<Supervisor>,
+    /// Symbols compare and repair what they are asked to, and nothing is collected.
+    pub only_audits: bool,
     /// Lives before this one that failed.
     pub restarts: u64,
     /// Tells the Supervisor of the end.

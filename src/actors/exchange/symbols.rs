@@ -6,10 +6,12 @@ use actix::prelude::*;
 use tracing::warn;
 
 use super::ExchangeActor;
+use crate::actors::messages::audit::{AuditError, AuditSeries};
 use crate::actors::messages::{Forget, Report, Stop, SymbolNews, SymbolNotice};
 use crate::actors::symbol::{SymbolActor, SymbolSetup};
 use crate::exchange::Instrument;
 use crate::market::Symbol;
+use crate::market::audit::SeriesAudit;
 use crate::status::{ComponentStatus, Health, Phase};
 use crate::store::{AnchorsRow, SymbolRow, SymbolState};
 use crate::supervise::exit::{ChildExited, Exit, ExitGuard};
@@ -86,6 +88,7 @@ impl ExchangeActor {
             status: self.setup.status.clone(),
             parent: parent.clone(),
             deaf_within: self.setup.deaf.within,
+            only_audits: self.setup.only_audits,
             restarts,
             guard: ExitGuard::new(symbol.clone(), generation, parent.recipient()),
             member: self.setup.member.clone(),
@@ -110,6 +113,29 @@ impl ExchangeActor {
         {
             status.do_send(Forget(format!("{}:{symbol}", self.setup.venue.id())));
         }
+    }
+}
+
+impl Handler<AuditSeries> for ExchangeActor {
+    type Result = ResponseActFuture<Self, Result<SeriesAudit, AuditError>>;
+
+    fn handle(&mut self, asked: AuditSeries, _: &mut Context<Self>) -> Self::Result {
+        let symbol = &asked.symbol;
+        let name = format!("{} {symbol}", self.setup.venue.id());
+        let served = match (self.symbols.addr(symbol), self.wanted.get(symbol).map(|row| &row.state)) {
+            (Some(actor), _) => Ok(actor.clone()),
+            (None, Some(SymbolState::Paused)) => {
+                Err(AuditError::Never(format!("it is paused; first: candlewick symbols resume {name}")))
+            }
+            (None, Some(SymbolState::Rejected(why))) => {
+                Err(AuditError::Never(format!("the exchange does not know it: {why}")))
+            }
+            (None, Some(SymbolState::Active)) => Err(AuditError::NotYet(format!("{name} is being started"))),
+            (None, None) => Err(AuditError::Never("it is not wanted any more".to_owned())),
+        };
+        let gone = format!("{name} has ended meanwhile");
+        let asking = async move { served?.send(asked).await.unwrap_or(Err(AuditError::NotYet(gone))) };
+        Box::pin(asking.into_actor(self))
     }
 }
 

@@ -10,10 +10,12 @@ use tracing::warn;
 
 use super::Supervisor;
 use crate::actors::exchange::{Budgets, ExchangeActor, ExchangeSetup};
+use crate::actors::messages::audit::{AuditError, AuditSeries};
 use crate::actors::messages::{Blocked, Forget, Report, Stop};
 use crate::actors::venue::Venue;
 use crate::engine::budget::Budget;
 use crate::exchange::registry;
+use crate::market::audit::SeriesAudit;
 use crate::status::{ComponentStatus, Health, Phase};
 use crate::supervise::exit::{ChildExited, ExitGuard};
 use crate::supervise::family::Family;
@@ -64,6 +66,7 @@ impl Supervisor {
             budgets: budgets.clone(),
             connections: self.connections.clone(),
             supervisor: ctx.address(),
+            only_audits: self.only_audits,
             restarts: self.exchanges.failures(&id),
             guard: ExitGuard::new(id.clone(), generation, ctx.address().recipient()),
             member,
@@ -153,4 +156,27 @@ impl Handler<ChildExited<String>> for Supervisor {
         }
         self.restart_exchange(message.id, at, ctx);
     }
+}
+
+impl Handler<AuditSeries> for Supervisor {
+    type Result = ResponseActFuture<Self, Result<SeriesAudit, AuditError>>;
+
+    fn handle(&mut self, asked: AuditSeries, _: &mut Context<Self>) -> Self::Result {
+        let name = &asked.exchange;
+        let served = match self.exchanges.addr(name) {
+            Some(exchange) => Ok(exchange.clone()),
+            None if self.seen_version.is_none() || self.wanted.contains_key(name) => {
+                Err(AuditError::NotYet(format!("{name} is being started")))
+            }
+            None => Err(AuditError::Never(format!(
+                "{name} is switched off, or its symbols are; candlewick exchanges enable {name}"
+            ))),
+        };
+        Box::pin(async move { ask(served?, asked).await }.into_actor(self))
+    }
+}
+
+async fn ask(exchange: Addr<ExchangeActor>, asked: AuditSeries) -> Result<SeriesAudit, AuditError> {
+    let gone = format!("{} has ended meanwhile", asked.exchange);
+    exchange.send(asked).await.unwrap_or(Err(AuditError::NotYet(gone)))
 }

@@ -32,6 +32,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use super::auditor::AuditActor;
 use super::channel::ChannelActor;
 use super::control::ControlActor;
 use super::exchange::{Budgets, ExchangeActor};
@@ -72,6 +73,8 @@ pub struct SupervisorSetup {
     pub simulator: Option<String>,
     /// The one symbol to work on, instead of all.
     pub only: Option<(String, Symbol)>,
+    /// Nothing is collected: what is stored is compared and repaired when that is asked.
+    pub only_audits: bool,
     /// Where status, candles and commands are mirrored.
     pub redis: Option<Arc<Redis>>,
     /// Statuses in memory.
@@ -103,6 +106,7 @@ pub struct Supervisor {
     jitter: Jitter,
     simulator: Option<String>,
     only: Option<(String, Symbol)>,
+    only_audits: bool,
     redis: Option<Arc<Redis>>,
     board: Board,
     tally: Tally,
@@ -114,12 +118,14 @@ pub struct Supervisor {
     writer: SlotOwner<WriterActor>,
     status: SlotOwner<StatusActor>,
     control: SlotOwner<ControlActor>,
+    auditor: SlotOwner<AuditActor>,
     publisher: SlotOwner<PublisherActor>,
     feed: SlotOwner<FeedActor>,
     listeners: Listeners,
     writers: Children<&'static str, WriterActor>,
     reporters: Children<&'static str, StatusActor>,
     controllers: Children<&'static str, ControlActor>,
+    auditors: Children<&'static str, AuditActor>,
     publishers: Children<&'static str, PublisherActor>,
     channels: Children<&'static str, ChannelActor>,
     feeds: Children<&'static str, FeedActor>,
@@ -148,6 +154,7 @@ impl Supervisor {
             writers: Children::new(policies.writer),
             reporters: Children::new(side_branch),
             controllers: Children::new(side_branch),
+            auditors: Children::new(side_branch),
             publishers: Children::new(side_branch),
             channels: Children::new(side_branch),
             feeds: Children::new(side_branch),
@@ -161,6 +168,7 @@ impl Supervisor {
             jitter: Jitter::new(setup.seed),
             simulator: setup.simulator,
             only: setup.only,
+            only_audits: setup.only_audits,
             redis: setup.redis,
             board: setup.board,
             tally: setup.tally,
@@ -171,6 +179,7 @@ impl Supervisor {
             writer: SlotOwner::default(),
             status: SlotOwner::default(),
             control: SlotOwner::default(),
+            auditor: SlotOwner::default(),
             publisher: SlotOwner::default(),
             feed: SlotOwner::default(),
             listeners: Listeners::default(),
@@ -207,6 +216,7 @@ impl Actor for Supervisor {
         self.start_status(ctx);
         self.start_feed(ctx);
         self.start_writer(ctx);
+        self.start_auditor(ctx);
         self.start_control(ctx);
         self.start_publisher(ctx);
         self.start_channel(ctx);

@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 use tracing::warn;
 
 use super::Supervisor;
+use crate::actors::auditor::{AuditActor, AuditSetup};
 use crate::actors::channel::{ChannelActor, ChannelSetup};
 use crate::actors::control::{ControlActor, ControlSetup};
 use crate::actors::feed::{FeedActor, FeedSetup};
@@ -27,6 +28,7 @@ use crate::supervise::policy::Decision;
 
 const WRITER: &str = "writer";
 const STATUS: &str = "status";
+const AUDITOR: &str = "auditor";
 const CONTROL: &str = "control";
 const PUBLISHER: &str = "publisher";
 const CHANNEL: &str = "channel";
@@ -77,12 +79,26 @@ impl Supervisor {
         let actor = ControlActor::new(ControlSetup {
             desk: Desk::new(self.store.clone(), self.board.clone(), self.clock.clone()),
             supervisor: ctx.address(),
+            auditor: self.auditor.slot(),
             guard: ExitGuard::new(CONTROL, generation, ctx.address().recipient()),
             member: self.service_family.1.clone(),
         })
         .start();
         self.controllers.started(CONTROL, generation, actor.clone());
         self.control.fill(actor);
+    }
+
+    pub(super) fn start_auditor(&mut self, ctx: &mut Context<Self>) {
+        let generation = self.auditors.next_generation();
+        let actor = AuditActor::new(AuditSetup {
+            store: self.store.clone(),
+            supervisor: ctx.address(),
+            guard: ExitGuard::new(AUDITOR, generation, ctx.address().recipient()),
+            member: self.service_family.1.clone(),
+        })
+        .start();
+        self.auditors.started(AUDITOR, generation, actor.clone());
+        self.auditor.fill(actor);
     }
 
     pub(super) fn start_feed(&mut self, ctx: &mut Context<Self>) {
@@ -136,6 +152,7 @@ impl Supervisor {
             PUBLISHER => self.start_publisher(ctx),
             CHANNEL => self.start_channel(ctx),
             FEED => self.start_feed(ctx),
+            AUDITOR => self.start_auditor(ctx),
             _ => self.start_control(ctx),
         }
     }
@@ -152,6 +169,7 @@ impl Handler<ChildExited<&'static str>> for Supervisor {
             PUBLISHER => self.publishers.exited(&message, now, random),
             CHANNEL => self.channels.exited(&message, now, random),
             FEED => self.feeds.exited(&message, now, random),
+            AUDITOR => self.auditors.exited(&message, now, random),
             _ => self.controllers.exited(&message, now, random),
         };
         let Some(decision) = decision.filter(|_| !self.is_stopping) else { return };

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::Supervisor;
 use crate::actors::messages::{Configure, Refresh, Stop};
 use crate::exchange::{Endpoints, registry};
-use crate::store::{ExchangeRow, StoreError, SymbolRow};
+use crate::store::{ExchangeMode, ExchangeRow, StoreError, SymbolRow};
 
 /// How often the tables are looked at (wall time).
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -56,6 +56,9 @@ impl Supervisor {
         if let Some((exchange, symbol)) = &self.only {
             symbols.retain(|row| row.exchange == *exchange && row.symbol == *symbol);
         }
+        if self.only_audits {
+            symbols.retain(|row| !row.only_ticker);
+        }
         if symbols.is_empty() && self.only.is_none() {
             info!(
                 "nothing to collect yet; add a symbol with: candlewick symbols add kraken BTC/USD -t 1m,1h --backfill-days 1"
@@ -95,11 +98,15 @@ impl Supervisor {
 
     /// The config file overrides the table.
     fn apply_config(&self, row: &mut ExchangeRow) {
-        let Some(config) = self.config.exchanges.get(&row.name) else { return };
-        row.enabled = config.enabled.unwrap_or(row.enabled);
-        row.rest_url = config.rest_url.clone().or(row.rest_url.take());
-        row.stream_url = config.stream_url.clone().or(row.stream_url.take());
-        row.mode = config.mode.unwrap_or(row.mode);
+        if let Some(config) = self.config.exchanges.get(&row.name) {
+            row.enabled = config.enabled.unwrap_or(row.enabled);
+            row.rest_url = config.rest_url.clone().or(row.rest_url.take());
+            row.stream_url = config.stream_url.clone().or(row.stream_url.take());
+            row.mode = config.mode.unwrap_or(row.mode);
+        }
+        if self.only_audits {
+            row.mode = ExchangeMode::Poll;
+        }
     }
 
     pub(super) fn endpoints(&self, row: &ExchangeRow, known: &registry::Row) -> Endpoints {

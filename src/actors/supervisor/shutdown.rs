@@ -26,6 +26,7 @@ impl Drop for Supervisor {
         self.exchanges.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.writers.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.controllers.living().for_each(|(_, addr)| addr.do_send(Stop));
+        self.auditors.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.publishers.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.channels.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.feeds.living().for_each(|(_, addr)| addr.do_send(Stop));
@@ -65,7 +66,7 @@ impl Handler<Shutdown> for Supervisor {
         self.exchanges.living().for_each(|(_, addr)| addr.do_send(Stop));
         let families: Vec<Family> = self.families.drain().map(|(_, family)| family).collect();
         let (writer, status, control) = (self.writer.current(), self.status.current(), self.control.current());
-        let (publisher, feed) = (self.publisher.current(), self.feed.current());
+        let (publisher, feed, auditor) = (self.publisher.current(), self.feed.current(), self.auditor.current());
         let channels: Vec<_> = self.channels.living().map(|(_, addr)| addr.clone()).collect();
         // Once sources and writer have had their time: a last word to the store, and to Redis where there is one.
         let grace = Duration::from_millis(if self.redis.is_some() { 1500 } else { 500 });
@@ -89,6 +90,9 @@ impl Handler<Shutdown> for Supervisor {
             }
             if let Some(feed) = feed {
                 feed.do_send(Stop);
+            }
+            if let Some(auditor) = auditor {
+                auditor.do_send(Stop);
             }
             if let Some(control) = control {
                 control.do_send(Stop);

@@ -4,12 +4,14 @@
 //! It never waits by itself for a venue that fails: calls wait at the gate of its ExchangeActor, and
 //! a failure that is its own ends this life; the parent's back-off is the wait.
 
+mod audit;
 mod calls;
 mod compare;
 mod derived;
 mod hearing;
 mod opening;
 mod passes;
+mod repair;
 mod report;
 mod revise;
 mod saves;
@@ -21,6 +23,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 pub use self::opening::streamed_channels;
@@ -70,6 +73,8 @@ pub struct SymbolSetup {
     pub parent: Addr<ExchangeActor>,
     /// How long a deaf stream may go unnoticed.
     pub deaf_within: Duration,
+    /// It compares and repairs what it is asked to, and collects nothing.
+    pub only_audits: bool,
     /// Lives before this one that failed.
     pub restarts: u64,
     /// Tells the parent of the end.
@@ -93,6 +98,8 @@ pub struct SymbolActor {
     /// The last of its saves that wait in the spool.
     spooled: Option<i64>,
     owner: Arc<Owner>,
+    /// Who waits for a repair that goes with the next save.
+    repairs: Vec<oneshot::Sender<()>>,
     pending_since: Option<Instant>,
     formed_at: Option<Instant>,
     timer: Option<SpawnHandle>,
@@ -113,6 +120,7 @@ impl SymbolActor {
         SymbolActor {
             owner: Arc::new(Owner { symbol, exchange, name, series: Vec::new() }),
             spooled: None,
+            repairs: Vec::new(),
             began: setup.venue.now(),
             setup,
             series: Vec::new(),
@@ -142,7 +150,7 @@ impl SymbolActor {
         if !self.is_loaded {
             return;
         }
-        if !self.is_stopping {
+        if !self.is_stopping && !self.setup.only_audits {
             let now = self.setup.venue.now();
             for series in &mut self.series {
                 series.observe(now, self.jitter);

@@ -140,7 +140,9 @@ impl Lineage {
         let stored = store.candles(own.id, CandleQuery { span, limit: None, newest_first: false }).await?;
         let is_news = |row: &&FinalCandle| {
             let held = stored.iter().find(|held| held.candle.open_time == row.candle.open_time);
-            held.is_none_or(|held| judge(held, row, self.built_from) == Verdict::Revised)
+            // What is taken away by the same save does not stand against what takes its place.
+            own.withdrawn.contains(row.candle.open_time)
+                || held.is_none_or(|held| judge(held, row, self.built_from) == Verdict::Revised)
         };
         Ok(own.rows(changes).filter(is_news).map(|row| row.candle).collect())
     }
@@ -169,7 +171,8 @@ impl Lineage {
         let span = resample::parts_span(&fine.grid, &own.grid, open_time);
         let stored = store?.candles(fine.id, CandleQuery { span, limit: None, newest_first: false }).await.ok()?;
         let is_changed = |open| fine.changed.iter().any(|part| part.open_time == open);
-        let kept = stored.iter().map(|row| row.candle).filter(|row| !is_changed(row.open_time));
+        let is_kept = |open| !is_changed(open) && !fine.withdrawn.contains(open);
+        let kept = stored.iter().map(|row| row.candle).filter(|row| is_kept(row.open_time));
         let mut rows: Vec<Candle> = kept.chain(fine.changed.iter().copied()).collect();
         rows.sort_unstable_by_key(|row| row.open_time);
         derive::derive(&own.grid, open_time, &rows, &fine.grid, &fine.after)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::info;
 
@@ -19,19 +20,35 @@ use crate::supervise::exit::Exit;
 /// Longest wall-clock time a ledger statement without candles waits for company.
 pub(super) const STATEMENT_AGE: Duration = Duration::from_secs(5);
 
+/// Tells whoever waits for a repair that it is durable; who asked may have gone.
+fn tell(done: oneshot::Sender<()>) {
+    let _ = done.send(());
+}
+
 impl SymbolActor {
     /// Sends what waits to the writer, one save at a time.
     pub(super) fn save(&mut self, ctx: &mut Context<Self>) {
         let now = self.setup.venue.now();
         let trades = self.tape.as_ref().filter(|side| side.has_pending());
-        if self.is_saving || self.is_deriving() || (trades.is_none() && !self.series.iter().any(Series::has_pending)) {
+        if self.is_saving || self.is_deriving() {
+            return;
+        }
+        if self.setup.only_audits && self.repairs.is_empty() {
+            return;
+        }
+        if trades.is_none() && !self.series.iter().any(Series::has_pending) {
+            // Nothing is left to be done for them.
+            self.repairs.drain(..).for_each(tell);
             return;
         }
         let trades_are_due = trades.is_some_and(|side| side.is_due(now));
         let since = *self.pending_since.get_or_insert_with(Instant::now);
         let is_concluded = self.urgent == Slots::Concluded || self.background == Slots::Concluded;
-        let is_urgent =
-            self.is_stopping || is_concluded || trades_are_due || self.series.iter().any(Series::has_candles);
+        let is_urgent = self.is_stopping
+            || is_concluded
+            || trades_are_due
+            || !self.repairs.is_empty()
+            || self.series.iter().any(Series::has_candles);
         if !is_urgent && since.elapsed() < STATEMENT_AGE {
             return;
         }
@@ -46,6 +63,7 @@ impl SymbolActor {
         changes.extend(self.series.iter_mut().filter(|series| series.has_pending()).map(Series::take_pending));
         let lineage = Lineage::of(&self.series, &changes, self.setup.row.candle_source, now);
         self.is_saving = true;
+        let repairs = std::mem::take(&mut self.repairs);
         let (store, mut writer) = (self.setup.store.clone(), self.setup.writer.clone());
         // Candles and the trades they are made of are one transaction.
         let trades = self.take_trades();
@@ -59,7 +77,12 @@ impl SymbolActor {
             let result = writer.send(SaveSymbol { owner, series: series.clone(), trades }).await;
             (series, result)
         };
-        ctx.spawn(saving.into_actor(self).map(|(series, result), actor, ctx| actor.saved(&series, result, ctx)));
+        ctx.spawn(saving.into_actor(self).map(|(series, result), actor, ctx| {
+            if matches!(result, Some(Ok(_))) {
+                repairs.into_iter().for_each(tell);
+            }
+            actor.saved(&series, result, ctx);
+        }));
     }
 
     fn saved(&mut self, changes: &[SeriesChange], result: Option<Result<Saved, SaveError>>, ctx: &mut Context<Self>) {

@@ -56,7 +56,8 @@ pub(super) struct Series {
     pub traded: Option<DateTime<Utc>>,
     /// Bars that were not taken since this was last asked, because too many wait.
     pub left_out: u64,
-    pending: SeriesChange,
+    /// What the next save takes.
+    pub pending: SeriesChange,
     /// Complete stretches on their way to the store.
     unsaved: SpanSet,
     /// Complete stretches that wait in the spool.
@@ -226,7 +227,7 @@ impl Series {
     }
 
     /// Queues the statement that a stretch is complete.
-    fn cover(&mut self, span: Span, verified: bool) {
+    pub fn cover(&mut self, span: Span, verified: bool) {
         let skipped = Span::new(self.book.extent().to, span.from);
         self.book.observe_through(span.to);
         if !skipped.is_empty() {
@@ -332,7 +333,8 @@ impl Series {
         }
     }
 
-    fn push(&mut self, settled: FinalCandle) {
+    /// Queues a bar.
+    pub fn push(&mut self, settled: FinalCandle) {
         let open = settled.candle.open_time;
         if settled.candle.volume > 0.0 {
             self.traded = self.traded.max(Some(open));

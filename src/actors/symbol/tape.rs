@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::SymbolActor;
 use super::saves::STATEMENT_AGE;

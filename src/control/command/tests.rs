@@ -32,7 +32,7 @@ fn every_command_survives_its_json() {
             from: None,
             backfill_days: some("9"),
         }),
-        Action::Audit(Audit { exchange: some("kraken"), symbol: None }),
+        Action::Audit(Audit { exchange: some("kraken"), repair: true, ..Audit::default() }),
         Action::Status(StatusQuery { component: some("kraken:BTC/USD") }),
         Action::Shutdown,
     ];

@@ -160,7 +160,7 @@ impl Book {
     }
 
     /// The oldest bucket whose absence at `now` proves nothing yet.
-    fn young_from(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+    pub(super) fn young_from(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         self.grid().last_closed_end(now - self.rules.page.settle_empty)
     }
 

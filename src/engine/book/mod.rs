@@ -4,6 +4,7 @@
 //! All instants are venue time. The book never waits and never writes: it returns calls and ledger
 //! statements, and changes its own copy of the ledger only when told that they were stored.
 
+mod audit;
 mod conclude;
 mod plan;
 mod rules;

@@ -141,7 +141,7 @@ impl Book {
     /// Adds the buckets read again with every call. A row on the left proves what follows it, so
     /// the call reaches back to the nearest known one, or after reads without result further and
     /// further; every second time not so far that rows on the left could fill the page.
-    fn widen(&self, span: Span, attempts: u32) -> Span {
+    pub(super) fn widen(&self, span: Span, attempts: u32) -> Span {
         let grid = self.grid();
         let near = grid.back(span.from, REREAD_BUCKETS);
         let bounded = grid.back(span.from, (self.rules.page_limit_rows / 2).max(1));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::{Coverage, LedgerChange, LedgerEntry, SeriesChange, Store, WriteBatch};
-use super::{Fixture, bar, minute, minutes, observed, ok};
+use super::{Fixture, bar, minute, minutes, observed, ok, rest};
 use crate::market::Source;
 
 const VERIFIED: Coverage = Coverage::Complete { verified: true };
@@ -93,10 +93,33 @@ pub(super) async fn a_withdrawn_stretch_loses_its_rows_and_keeps_them_as_revisio
     let expected = [entry(0, 2, VERIFIED), entry(2, 3, UNVERIFIED), entry(3, 5, late(1)), entry(5, 6, UNVERIFIED)];
     assert_eq!(ledger, expected);
     let old = ok(fixture.store.revisions(fixture.series, minutes(0, 9)).await);
-    assert_eq!(old.iter().map(|row| row.candle).collect::<Vec<_>>(), [bar(3, 10.0), bar(4, 10.0)]);
+    assert_eq!(old.iter().map(|row| row.stored.candle).collect::<Vec<_>>(), [bar(3, 10.0), bar(4, 10.0)]);
     assert_eq!(ok(fixture.store.write(&batch).await).remove(0).withdrawn, 0);
     assert_eq!(state(&fixture, vec![LedgerChange::Withdraw(minutes(0, 2), late(1))], None).await, expected);
     assert_eq!(fixture.bars().await.len(), 4, "what is verified stays");
+}
+
+pub(super) async fn statements_before_a_withdrawal_decide_what_it_takes_away(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    let taken =
+        [LedgerChange::Unverify(minutes(1, 2)), LedgerChange::Withdraw(minutes(1, 2), late(1)), set(1, 2, VERIFIED)];
+    let take_away = async || {
+        let change = SeriesChange { ledger: taken.to_vec(), ..fixture.change() };
+        ok(fixture.store.write(&WriteBatch { series: vec![change], ..WriteBatch::default() }).await).remove(0)
+    };
+    fixture.save(&(0..3).map(|n| rest(n, 10.0)).collect::<Vec<_>>()).await;
+    state(&fixture, vec![set(0, 3, VERIFIED)], None).await;
+    assert_eq!(take_away().await.withdrawn, 1);
+    assert_eq!(fixture.bars().await, [bar(0, 10.0), bar(2, 10.0)]);
+    assert_eq!(ok(fixture.store.ledger(fixture.series).await), [entry(0, 3, VERIFIED)]);
+
+    // What comes back, is corrected and goes again finds its old values kept under numbers of their own.
+    fixture.save(&[rest(1, 11.0)]).await;
+    fixture.save(&[observed(bar(1, 12.0), Source::Rest, minute(9))]).await;
+    assert_eq!(take_away().await.withdrawn, 1);
+    let old = ok(fixture.store.revisions(fixture.series, minutes(1, 2)).await);
+    let old: Vec<_> = old.iter().map(|row| (row.stored.revision, row.stored.candle)).collect();
+    assert_eq!(old, [(0, bar(1, 10.0)), (1, bar(1, 11.0)), (2, bar(1, 12.0))]);
 }
 
 pub(super) async fn any_sequence_of_statements_agrees_with_one_cell_per_bucket(store: Arc<dyn Store>) {

@@ -57,6 +57,7 @@ pub async fn run_all(make: impl AsyncFn() -> Arc<dyn Store>) {
         ledger::holes_of_the_extent_become_missing_and_the_edge_only_moves_forward,
         ledger::unverify_touches_only_what_is_complete,
         ledger::a_withdrawn_stretch_loses_its_rows_and_keeps_them_as_revisions,
+        ledger::statements_before_a_withdrawal_decide_what_it_takes_away,
         ledger::any_sequence_of_statements_agrees_with_one_cell_per_bucket,
         trades::trades_are_stored_once_and_read_in_order_with_exact_decimals,
         trades::ids_that_are_text_are_told_apart,
@@ -69,6 +70,7 @@ pub async fn run_all(make: impl AsyncFn() -> Arc<dyn Store>) {
         tickers::impossible_tickers_are_refused_with_their_batch,
         operations::statuses_are_replaced_and_removed_by_component,
         operations::a_command_is_recorded_once_by_its_id,
+        operations::a_command_that_is_asked_in_the_table_is_open_until_it_has_an_outcome,
         operations::the_collector_lock_is_held_once,
     );
 }

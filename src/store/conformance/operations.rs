@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::rows::ASKED;
 use super::super::{CommandRow, StatusRow, Store, StoreError};
 use super::{minute, ok};
 
@@ -50,12 +51,41 @@ pub(super) async fn a_command_is_recorded_once_by_its_id(store: Arc<dyn Store>) 
         asked_by: "http".to_owned(),
         asked_at: minute(0),
         outcome: "done".to_owned(),
+        report: Some(r#"[{"checked":3}]"#.to_owned()),
     };
     assert!(ok(store.record_command(&row).await));
     assert!(!ok(store.record_command(&CommandRow { outcome: "refused: again".to_owned(), ..row.clone() }).await));
     assert_eq!(ok(store.command("7f1c").await), Some(row.clone()), "the first one stays");
     assert_eq!(ok(store.command("7f1d").await), None);
     assert!(ok(store.record_command(&CommandRow { id: "7f1d".to_owned(), ..row }).await));
+}
+
+pub(super) async fn a_command_that_is_asked_in_the_table_is_open_until_it_has_an_outcome(store: Arc<dyn Store>) {
+    let row = |id: &str, n: i64, outcome: &str| CommandRow {
+        id: id.to_owned(),
+        kind: "audit".to_owned(),
+        body: "{}".to_owned(),
+        asked_by: "cli".to_owned(),
+        asked_at: minute(n),
+        outcome: outcome.to_owned(),
+        report: None,
+    };
+    for asked in [row("b", 2, ASKED), row("a", 1, ASKED), row("c", 0, "done: before"), row("d", 3, "begun: it")] {
+        assert!(ok(store.record_command(&asked).await));
+    }
+    let open = async || ok(store.open_commands().await).into_iter().map(|row| row.id).collect::<Vec<_>>();
+    assert_eq!(open().await, ["a", "b", "d"], "oldest first");
+    assert!(ok(store.record_command(&row("a", 9, "refused: no")).await), "what was asked has an outcome now");
+    assert_eq!(ok(store.command("a").await), Some(row("a", 1, "refused: no")));
+    assert!(ok(store.record_command(&row("b", 9, "begun: 0 of 7")).await));
+    assert!(ok(store.update_command("b", "begun: 3 of 7", None).await));
+    assert_eq!(open().await, ["b", "d"]);
+    assert!(ok(store.update_command("b", "done: all", Some("[1]")).await));
+    assert!(!ok(store.update_command("b", "begun: again", None).await), "what is over stays over");
+    let over = CommandRow { report: Some("[1]".to_owned()), ..row("b", 2, "done: all") };
+    assert_eq!(ok(store.command("b").await), Some(over));
+    assert!(!ok(store.update_command("nobody", "done: all", None).await));
+    assert_eq!(open().await, ["d"]);
 }
 
 pub(super) async fn the_collector_lock_is_held_once(store: Arc<dyn Store>) {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use diesel::prelude::*;
 
 use super::write::read_ledger;
-use super::{Connection, dialect};
-use crate::market::ledger::select;
+use super::{Connection, dialect, revisions};
+use crate::market::ledger::{apply, select};
 use crate::market::{Candle, FinalCandle};
 use crate::store::fault::Fault;
 use crate::store::precedence::{Verdict, judge};
@@ -190,7 +190,7 @@ impl CandleBatch {
     pub fn flush(&mut self, connection: &mut Connection) -> Result<(), Fault> {
         dialect::insert_candles(connection, &self.inserted)?;
         dialect::replace_candles(connection, &self.replaced)?;
-        dialect::insert_revisions(connection, &self.revisions)?;
+        revisions::insert(connection, &mut self.revisions)?;
         dialect::replace_forming(connection, &self.forming)?;
         self.inserted.clear();
         self.replaced.clear();
@@ -212,14 +212,18 @@ pub fn withdraw(
     if !ledger.iter().any(|change| matches!(change, LedgerChange::Withdraw(..))) {
         return Ok(0);
     }
-    // Only what the statement changes loses its rows.
-    let unverified = select(&read_ledger(connection, head.id)?, |c| *c == Coverage::Complete { verified: false });
+    // Only what a statement changes loses its rows, after the statements before it.
+    let mut entries = read_ledger(connection, head.id)?;
+    let mut spans = Vec::new();
+    for change in ledger {
+        if let LedgerChange::Withdraw(span, _) = change {
+            let unverified = select(&entries, |c| *c == Coverage::Complete { verified: false });
+            spans.extend_from_slice(unverified.within(*span).spans());
+        }
+        entries = apply(&entries, std::slice::from_ref(change), None);
+    }
     let mut withdrawn = 0;
-    let spans = ledger.iter().filter_map(|change| match change {
-        LedgerChange::Withdraw(span, _) => Some(span),
-        LedgerChange::Set(..) | LedgerChange::Unverify(_) => None,
-    });
-    for span in spans.flat_map(|span| unverified.within(*span).spans().to_vec()) {
+    for span in spans {
         let inside = candles::series_id
             .eq(head.id)
             .and(candles::open_time.ge(micros(span.from)))
@@ -235,7 +239,7 @@ pub fn withdraw(
             revisions.push(row.to_revision(head.last_sequence, now));
         }
         withdrawn += revisions.len() as u64;
-        dialect::insert_revisions(connection, &revisions)?;
+        revisions::insert(connection, &mut revisions)?;
         diesel::delete(candles::table.filter(inside)).execute(connection)?;
     }
     Ok(withdrawn)
@@ -368,20 +372,4 @@ pub fn read_after(
 pub fn read_forming(connection: &mut Connection, series: i64) -> Result<Option<Candle>, Fault> {
     let record = forming_candles::table.find(series).select(FormingRecord::as_select()).first(connection).optional()?;
     Ok(record.map(|record| record.to_candle()).transpose()?)
-}
-
-/// Old values, in the order in which they were replaced.
-pub fn read_revisions(
-    connection: &mut Connection,
-    series: i64,
-    span: crate::market::Span,
-) -> Result<Vec<StoredCandle>, Fault> {
-    let records: Vec<RevisionRecord> = candle_revisions::table
-        .filter(candle_revisions::series_id.eq(series))
-        .filter(candle_revisions::open_time.ge(micros(span.from)))
-        .filter(candle_revisions::open_time.lt(micros(span.to)))
-        .order(candle_revisions::sequence)
-        .select(RevisionRecord::as_select())
-        .load(connection)?;
-    records.iter().map(|record| Ok(record.old.to_stored()?)).collect()
 }

@@ -10,6 +10,7 @@ pub mod candles;
 mod holdings;
 mod ledger;
 pub mod migrations;
+mod revisions;
 mod settings;
 mod status;
 mod store;

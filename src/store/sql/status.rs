@@ -1,9 +1,13 @@
 //! What operators see and what was asked: the tables `process_status` and `commands`.
 
+use diesel::dsl::sql;
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use super::Connection;
 use crate::store::fault::Fault;
+use crate::store::rows::ASKED;
 use crate::store::tables::moment::{Micros, instant, micros, optional_instant};
 use crate::store::tables::{commands, process_status};
 use crate::store::{CommandRow, StatusRow, StoreError};
@@ -103,17 +107,55 @@ pub fn record_command(connection: &mut Connection, row: &CommandRow) -> Result<b
             commands::asked_by.eq(&row.asked_by),
             commands::asked_at.eq(micros(row.asked_at)),
             commands::outcome.eq(&row.outcome),
+            commands::report.eq(&row.report),
         ))
         .on_conflict(commands::id)
         .do_nothing()
         .execute(connection)?;
-    Ok(inserted == 1)
+    if inserted == 1 {
+        return Ok(true);
+    }
+    // Asked in the table itself: now it has an outcome.
+    let asked = commands::table.find(&row.id).filter(commands::outcome.eq(ASKED));
+    let taken_up = diesel::update(asked)
+        .set((commands::outcome.eq(&row.outcome), commands::report.eq(&row.report)))
+        .execute(connection)?;
+    Ok(taken_up == 1)
+}
+
+/// Changes outcome and report of a command that is not over.
+pub fn update_command(
+    connection: &mut Connection,
+    id: &str,
+    outcome: &str,
+    report: Option<&str>,
+) -> Result<bool, Fault> {
+    let open = commands::table.find(id).filter(is_open());
+    let updated =
+        diesel::update(open).set((commands::outcome.eq(outcome), commands::report.eq(report))).execute(connection)?;
+    Ok(updated == 1)
+}
+
+/// The condition of the index `commands_open`, letter by letter.
+fn is_open() -> SqlLiteral<Bool> {
+    sql("(outcome = 'asked' OR outcome LIKE 'begun:%')")
+}
+
+/// Commands that are not over, oldest first.
+pub fn open_commands(connection: &mut Connection) -> Result<Vec<CommandRow>, Fault> {
+    let records: Vec<CommandRecord> = commands::table.filter(is_open()).order(commands::asked_at).load(connection)?;
+    records.into_iter().map(|record| Ok(into_row(record)?)).collect()
+}
+
+type CommandRecord = (String, String, String, String, Micros, String, Option<String>);
+
+fn into_row(record: CommandRecord) -> Result<CommandRow, StoreError> {
+    let (id, kind, body, asked_by, asked_at, outcome, report) = record;
+    Ok(CommandRow { id, kind, body, asked_by, asked_at: instant(asked_at, "commands")?, outcome, report })
 }
 
 /// The command of an id, as recorded.
 pub fn command(connection: &mut Connection, id: &str) -> Result<Option<CommandRow>, Fault> {
-    type Record = (String, String, String, String, Micros, String);
-    let record = commands::table.find(id).first::<Record>(connection).optional()?;
-    let Some((id, kind, body, asked_by, asked_at, outcome)) = record else { return Ok(None) };
-    Ok(Some(CommandRow { id, kind, body, asked_by, asked_at: instant(asked_at, "commands")?, outcome }))
+    let record = commands::table.find(id).first::<CommandRecord>(connection).optional()?;
+    Ok(record.map(into_row).transpose()?)
 }

@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Backend, candles, dialect, holdings, settings, status, tickers, trades, write};
+use super::{Backend, candles, dialect, holdings, revisions, settings, status, tickers, trades, write};
 use crate::market::{Candle, Span, Symbol, Timeframe, Trade};
 use crate::store::tables::moment::micros;
 use crate::store::{
     AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, NumberedCandle,
-    SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
-    SymbolState, TickerRow, TradeCoverage, WriteBatch,
+    OldCandle, SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId,
+    SymbolRow, SymbolState, TickerRow, TradeCoverage, WriteBatch,
 };
 
 #[async_trait]
@@ -108,8 +108,8 @@ impl Store for Backend {
         self.read(move |connection| candles::read_forming(connection, series.0)).await
     }
 
-    async fn revisions(&self, series: SeriesId, span: Span) -> Result<Vec<StoredCandle>, StoreError> {
-        self.read(move |connection| candles::read_revisions(connection, series.0, span)).await
+    async fn revisions(&self, series: SeriesId, span: Span) -> Result<Vec<OldCandle>, StoreError> {
+        self.read(move |connection| revisions::read(connection, series.0, span)).await
     }
 
     async fn trades(&self, symbol: SymbolId, span: Span) -> Result<Vec<Trade>, StoreError> {
@@ -161,6 +161,16 @@ impl Store for Backend {
         let row = row.clone();
         self.change(move |connection| status::record_command(connection, &row)).await
     }
+
+    async fn update_command(&self, id: &str, outcome: &str, report: Option<&str>) -> Result<bool, StoreError> {
+        let (id, outcome, report) = (id.to_owned(), outcome.to_owned(), report.map(str::to_owned));
+        self.change(move |connection| status::update_command(connection, &id, &outcome, report.as_deref())).await
+    }
+
+    async fn open_commands(&self) -> Result<Vec<CommandRow>, StoreError> {
+        self.read(status::open_commands).await
+    }
+
     async fn command(&self, id: &str) -> Result<Option<CommandRow>, StoreError> {
         let id = id.to_owned();
         self.read(move |connection| status::command(connection, &id)).await

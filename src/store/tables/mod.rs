@@ -208,6 +208,7 @@ diesel::table! {
         asked_by -> Text,
         asked_at -> Moment,
         outcome -> Text,
+        report -> Nullable<Text>,
     }
 }
 

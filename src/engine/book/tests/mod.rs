@@ -3,6 +3,7 @@
 mod again;
 mod distrust;
 mod sessions;
+mod verification;
 
 use std::time::Duration;
 

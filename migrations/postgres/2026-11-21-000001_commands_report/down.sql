@@ -1,0 +1,2 @@
+DROP INDEX commands_open;
+ALTER TABLE commands DROP COLUMN report;

@@ -18,7 +18,7 @@ use crate::market::{Candle, Symbol, Timeframe, Trade, TradeId};
 use crate::mirror::candles::SeriesNews;
 use crate::status::ComponentStatus;
 use crate::store::spool::Owner;
-use crate::store::{ExchangeRow, SeriesChange, SeriesOutcome, SymbolRow, TickerChange, TradesChange};
+use crate::store::{ExchangeRow, ModeChange, SeriesChange, SeriesOutcome, SymbolRow, TickerChange, TradesChange};
 use crate::transport::TransportError;
 
 pub use host::{Broadcast, CandleClosed, CollectorEnded, Listen, Refresh, Shutdown, Unlisten};
@@ -35,6 +35,8 @@ pub struct SaveSymbol {
     pub series: Arc<Vec<SeriesChange>>,
     /// The change of its trades.
     pub trades: Option<Arc<TradesChange>>,
+    /// How it is kept live, where that has changed, oldest first.
+    pub modes: Vec<ModeChange>,
 }
 
 /// Where a save has become durable.
@@ -62,7 +64,12 @@ pub struct SaveTickers {
 /// found in the store.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
-pub struct SeriesWritten(pub Vec<SeriesNews>);
+pub struct SeriesWritten {
+    /// What happened to series.
+    pub series: Vec<SeriesNews>,
+    /// There may be a new event.
+    pub is_event: bool,
+}
 
 /// Why a save did not happen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -145,6 +152,26 @@ pub struct StreamAttached {
 pub struct StreamDetached {
     /// Which connection.
     pub connection: ConnectionId,
+    /// Why, in a word of [`away`].
+    pub reason: &'static str,
+}
+
+/// Why a symbol is not streamed, as consumers are told.
+pub mod away {
+    /// Its connection ended.
+    pub const CONNECTION_LOST: &str = "connection_lost";
+    /// The venue refused its subscription.
+    pub const STREAM_REFUSED: &str = "stream_refused";
+    /// REST found trading in a bucket that the stream was silent about.
+    pub const STREAM_SILENT: &str = "stream_silent";
+    /// The settings want it polled.
+    pub const CONFIGURED: &str = "configured";
+    /// It is not wanted any more, or about to begin anew.
+    pub const STOPPED: &str = "stopped";
+    /// The venue streams nothing of what is wanted of it.
+    pub const NO_STREAM: &str = "no_stream";
+    /// It has been waiting for its stream for a while.
+    pub const STREAM_NOT_AVAILABLE: &str = "stream_not_available";
 }
 
 /// ExchangeActor -> StreamActor: carry this market's channels, or hand them to a new life of its
@@ -168,6 +195,8 @@ pub struct Subscribe {
 pub struct Unsubscribe {
     /// The market's id in frames.
     pub stream_id: String,
+    /// Why, in a word of [`away`].
+    pub reason: &'static str,
 }
 
 /// StreamActor -> ExchangeActor: what happened on a connection. No reply.
@@ -348,6 +377,12 @@ pub struct Configure {
     /// Its symbols.
     pub symbols: Vec<SymbolRow>,
 }
+
+/// ExchangeActor -> SymbolActor: what is kept of it begins later now. No reply; a life that did not hear
+/// of it has its beginning from its own start, and the store takes nothing from before it.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct KeepFrom(pub SymbolRow);
 
 /// ExchangeActor -> Supervisor: the venue locked us out until then. No reply.
 #[derive(Debug, Clone, Message)]

@@ -94,7 +94,7 @@ impl Handler<SeriesWritten> for PublisherActor {
     type Result = ();
 
     fn handle(&mut self, message: SeriesWritten, ctx: &mut Context<Self>) {
-        for mut news in message.0 {
+        for mut news in message.series {
             if let Some(before) = self.news.remove(&news.series) {
                 news.last_sequence = news.last_sequence.max(before.last_sequence);
                 news.forming = news.forming.or(before.forming);

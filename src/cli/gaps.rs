@@ -195,7 +195,7 @@ async fn violations_of(store: &dyn Store, symbol: &SymbolRow, series: &SeriesRow
         _ => Absence::Allowed,
     };
     let mut lines = Vec::new();
-    for violation in inventory::verify(store, series, grid, absence, symbol.backfill_from).await? {
+    for violation in inventory::verify(store, series, grid, absence, symbol.candles_from(series.timeframe)).await? {
         if !is_not_begun(store, series, &violation).await? {
             lines.push(Line::of_violation(symbol, series.timeframe, &grid, &violation));
         }

@@ -66,7 +66,7 @@ pub async fn inventory(
 
 fn take(symbol: &SymbolRow, timeframe: Timeframe, held: Option<&Holding>, now: DateTime<Utc>) -> SeriesInventory {
     let grid = grid_of(symbol, timeframe);
-    let wanted = wanted_span(&grid, symbol.backfill_from, now);
+    let wanted = wanted_span(&grid, symbol.candles_from(timeframe), now);
     let entries = held.map_or(&[][..], |held| &held.ledger);
     // An import speaks of what no collector has looked at yet.
     let spoken = entries.last().map(|entry| entry.span.to);

@@ -8,12 +8,14 @@
 //! Does not decide what to fetch and does not know venues.
 
 pub mod conformance;
+pub mod event;
 mod fault;
 pub mod inventory;
 mod opening;
 pub mod postgres;
 pub mod precedence;
 pub mod reader;
+pub mod retention;
 pub mod rows;
 pub mod spool;
 pub mod sqlite;
@@ -33,6 +35,8 @@ pub use crate::market::ledger::{Coverage, LedgerChange, LedgerEntry};
 use opening::url_fault;
 pub use opening::{Access, Migrated, check_url, migrate, open, open_with_clock};
 
+pub use event::{Event, ModeChange};
+pub use retention::{Cut, Kept, Prunable, Pruned};
 pub use rows::{
     AnchorsRow, CandleSource, CommandRow, ExchangeMode, ExchangeRow, NewSymbol, NumberedCandle, SeriesRow, StatusRow,
     StoredCandle, SymbolChange, SymbolRow, SymbolState, TickerRow,
@@ -61,12 +65,15 @@ pub struct SeriesChange {
     pub extent: Option<(Span, &'static str)>,
     /// The current state of the open bucket, replaced in place.
     pub forming: Option<Candle>,
+    /// What is missing before this is told as a gap; `None`: no gap is told of this change.
+    #[serde(default)]
+    pub overdue: Option<DateTime<Utc>>,
 }
 
 impl SeriesChange {
     /// A change that does nothing yet.
     pub fn new(series: SeriesId) -> SeriesChange {
-        SeriesChange { series, candles: Vec::new(), ledger: Vec::new(), extent: None, forming: None }
+        SeriesChange { series, candles: Vec::new(), ledger: Vec::new(), extent: None, forming: None, overdue: None }
     }
 
     /// How much there is to write, in rows.
@@ -137,6 +144,8 @@ pub struct WriteBatch {
     pub trades: Vec<TradesChange>,
     /// Tickers; the last of a symbol stays.
     pub tickers: Vec<TickerChange>,
+    /// How symbols are kept live, oldest first.
+    pub modes: Vec<ModeChange>,
 }
 
 impl WriteBatch {
@@ -171,6 +180,8 @@ pub struct SeriesOutcome {
     pub withdrawn: u64,
     /// `series.last_sequence` afterwards.
     pub last_sequence: i64,
+    /// The number of the last event that the transaction recorded, of whichever series.
+    pub last_event: Option<i64>,
 }
 
 /// What is held of one series.
@@ -318,7 +329,9 @@ pub trait Store: Send + Sync + Debug + 'static {
     async fn symbols(&self) -> Result<Vec<SymbolRow>, StoreError>;
 
     /// Adds a symbol (creating its exchange row when absent), or widens an existing one:
-    /// timeframes are united, `backfill_from` only moves back, a removed one comes back.
+    /// timeframes are united, `backfill_from` only moves back, a removed one comes back. Of the
+    /// timeframes that are named, and of trades where they are asked for, what was pruned since
+    /// `new.backfill_from` is wanted again.
     async fn add_symbol(&self, new: &NewSymbol) -> Result<SymbolChange, StoreError>;
 
     /// Stops wanting a symbol. Its candles and ledger stay. False when it was not there.
@@ -348,6 +361,24 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// Writes everything or nothing. Outcomes are in the order of `batch.series`.
     async fn write(&self, batch: &WriteBatch) -> Result<Vec<SeriesOutcome>, StoreError>;
 
+    // --- retention --------------------------------------------------------------------------
+
+    /// Moves the beginning of what is wanted forward, and says of which series and trades it did. From
+    /// now on nothing before it is written, and `backfill_from` goes along as far as everything of the
+    /// symbol does. What is stored before it stays until [`Store::prune`] removes it.
+    async fn keep_from(&self, symbol: SymbolId, cuts: &[Cut]) -> Result<Vec<Cut>, StoreError>;
+
+    /// What holds anything from before its beginning, removed symbols as well.
+    async fn prunable(&self) -> Result<Vec<Prunable>, StoreError>;
+
+    /// Removes the oldest rows from before the beginning together with the ledger that speaks of them,
+    /// in one transaction, about `limit` of them at most.
+    async fn prune(&self, what: &Prunable, limit: u32) -> Result<Pruned, StoreError>;
+
+    /// Removes at most `limit` events from before an instant, the oldest; says how many. Their numbers
+    /// are not given again.
+    async fn prune_events(&self, before: DateTime<Utc>, limit: u32) -> Result<u64, StoreError>;
+
     // --- reading ----------------------------------------------------------------------------
 
     /// Final candles of a series, oldest first.
@@ -362,6 +393,13 @@ pub trait Store: Send + Sync + Debug + 'static {
         sequence: i64,
         limit: u32,
     ) -> Result<Vec<NumberedCandle>, StoreError>;
+
+    /// Events after `number`, in the order of their numbers, at most `limit`. Numbers are consecutive,
+    /// but for those that are not kept any more.
+    async fn events_after(&self, number: i64, limit: u32) -> Result<Vec<Event>, StoreError>;
+
+    /// The number of the newest event, 0 before the first; also when it is not kept any more.
+    async fn last_event(&self) -> Result<i64, StoreError>;
 
     /// The state of the open bucket as last written.
     async fn forming(&self, series: SeriesId) -> Result<Option<Candle>, StoreError>;

@@ -9,7 +9,7 @@ use actix::prelude::*;
 use tracing::{info, warn};
 
 use super::ExchangeActor;
-use crate::actors::messages::{Stop, StreamDetached, StreamNews, StreamNotice, Subscribe, Unsubscribe};
+use crate::actors::messages::{Stop, StreamDetached, StreamNews, StreamNotice, Subscribe, Unsubscribe, away};
 use crate::actors::stream::{StreamActor, StreamKey, StreamSetup};
 use crate::actors::symbol::{SymbolActor, streamed_channels};
 use crate::engine::budget::{Admission, Priority};
@@ -90,13 +90,13 @@ impl ExchangeActor {
 
     /// Takes a symbol off all connections; it polls from now on. A connection that carries nothing
     /// any more is closed.
-    pub(super) fn detach(&mut self, symbol: &Symbol) {
+    pub(super) fn detach(&mut self, symbol: &Symbol, reason: &'static str) {
         let Some(instrument) = self.instruments.get(symbol) else { return };
         for (key, line) in &mut self.lines.lines {
             if line.carries.remove(symbol).is_some()
                 && let Some(stream) = self.streams.addr(key)
             {
-                stream.do_send(Unsubscribe { stream_id: instrument.stream_id.clone() });
+                stream.do_send(Unsubscribe { stream_id: instrument.stream_id.clone(), reason });
                 if line.carries.is_empty() {
                     stream.do_send(Stop);
                 }
@@ -190,7 +190,7 @@ impl Handler<StreamNotice> for ExchangeActor {
             }
             StreamNews::Refused { symbol, error } => {
                 info!(%symbol, %error, "polled, because its stream was refused");
-                self.poll_for(symbol, ctx);
+                self.poll_for(symbol, away::STREAM_REFUSED, ctx);
             }
             StreamNews::VenueStatus { is_up: true, .. } => {}
             StreamNews::VenueStatus { is_up: false, message } => {
@@ -202,8 +202,8 @@ impl Handler<StreamNotice> for ExchangeActor {
 
 impl ExchangeActor {
     /// Polls a symbol for a while, then lets its stream try again.
-    pub(super) fn poll_for(&mut self, symbol: Symbol, ctx: &mut Context<Self>) {
-        self.detach(&symbol);
+    pub(super) fn poll_for(&mut self, symbol: Symbol, reason: &'static str, ctx: &mut Context<Self>) {
+        self.detach(&symbol, reason);
         self.lines.polled.insert(symbol.clone());
         let rest = self.setup.venue.clock.to_wall(DEAF_REST);
         ctx.run_later(rest, move |actor, ctx| {
@@ -224,7 +224,7 @@ impl Handler<ChildExited<StreamKey>> for ExchangeActor {
             for symbol in line.carries.keys() {
                 if let Some(receiver) = self.symbols.addr(symbol) {
                     let receiver: &Addr<SymbolActor> = receiver;
-                    receiver.do_send(StreamDetached { connection: line.connection });
+                    receiver.do_send(StreamDetached { connection: line.connection, reason: away::CONNECTION_LOST });
                 }
             }
         }

@@ -6,7 +6,7 @@ use actix::prelude::*;
 use tracing::warn;
 
 use super::ExchangeActor;
-use crate::actors::messages::{Forget, Report, Stop, SymbolNews, SymbolNotice};
+use crate::actors::messages::{Forget, Report, Stop, SymbolNews, SymbolNotice, away};
 use crate::actors::symbol::{SymbolActor, SymbolSetup};
 use crate::exchange::Instrument;
 use crate::market::Symbol;
@@ -96,7 +96,7 @@ impl ExchangeActor {
 
     pub(super) fn stop_symbol(&mut self, symbol: &Symbol) {
         self.cancel(symbol);
-        self.detach(symbol);
+        self.detach(symbol, away::STOPPED);
         if let Some(addr) = self.symbols.addr(symbol) {
             addr.do_send(Stop);
         }
@@ -121,7 +121,7 @@ impl Handler<SymbolNotice> for ExchangeActor {
         }
         match notice.news {
             SymbolNews::Useful => self.symbols.useful(&notice.symbol, self.setup.venue.clock.now()),
-            SymbolNews::Deaf => self.poll_for(notice.symbol, ctx),
+            SymbolNews::Deaf => self.poll_for(notice.symbol, away::STREAM_SILENT, ctx),
         }
     }
 }

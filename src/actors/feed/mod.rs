@@ -261,7 +261,7 @@ impl Handler<SeriesWritten> for FeedActor {
         let mut is_unknown = false;
         heads.send_if_modified(|heads| {
             let mut is_news = false;
-            for news in &message.0 {
+            for news in &message.series {
                 match heads.get_mut(&news.series) {
                     Some(head) if head.last < news.last_sequence => (head.last, is_news) = (news.last_sequence, true),
                     Some(_) => {}

@@ -25,14 +25,14 @@ impl SymbolActor {
     pub(super) fn save(&mut self, ctx: &mut Context<Self>) {
         let now = self.setup.venue.now();
         let trades = self.tape.as_ref().filter(|side| side.has_pending());
-        if self.is_saving || self.is_deriving() || (trades.is_none() && !self.series.iter().any(Series::has_pending)) {
+        if self.is_saving || self.is_deriving() || (trades.is_none() && self.modes.is_empty() && !self.series.iter().any(Series::has_pending)) {
             return;
         }
         let trades_are_due = trades.is_some_and(|side| side.is_due(now));
         let since = *self.pending_since.get_or_insert_with(Instant::now);
         let is_concluded = self.urgent == Slots::Concluded || self.background == Slots::Concluded;
         let is_urgent =
-            self.is_stopping || is_concluded || trades_are_due || self.series.iter().any(Series::has_candles);
+            self.is_stopping || is_concluded || trades_are_due || !self.modes.is_empty() || self.has_candles();
         if !is_urgent && since.elapsed() < STATEMENT_AGE {
             return;
         }
@@ -44,7 +44,8 @@ impl SymbolActor {
         }
         // Of this size at once: thousands of symbols save in the same moment.
         let mut changes: Vec<SeriesChange> = Vec::with_capacity(self.series.len());
-        changes.extend(self.series.iter_mut().filter(|series| series.has_pending()).map(Series::take_pending));
+        let pending = self.series.iter_mut().filter(|series| series.has_pending());
+        changes.extend(pending.map(|series| series.take_pending(now)));
         let (built_from, observed_at) = (self.setup.row.candle_source, self.setup.venue.clock.now());
         let lineage = Lineage::of(&self.series, &changes, built_from, observed_at);
         self.is_saving = true;
@@ -52,16 +53,21 @@ impl SymbolActor {
         // Candles and the trades they are made of are one transaction.
         let trades = self.take_trades();
         self.saves_trades = trades.as_ref().is_some_and(|change| !change.trades.is_empty());
+        let modes = std::mem::take(&mut self.modes);
         let (owner, backlog) = (self.owner.clone(), self.setup.backlog.clone());
         let saving = async move {
             if let Some(lineage) = lineage {
                 lineage.complete(backlog.is_empty().then_some(&*store), &mut changes).await;
             }
             let series = Arc::new(changes);
-            let result = writer.send(SaveSymbol { owner, series: series.clone(), trades }).await;
+            let result = writer.send(SaveSymbol { owner, series: series.clone(), trades, modes }).await;
             (series, result)
         };
         ctx.spawn(saving.into_actor(self).map(|(series, result), actor, ctx| actor.saved(&series, result, ctx)));
+    }
+
+    fn has_candles(&self) -> bool {
+        self.series.iter().any(Series::has_candles)
     }
 
     fn saved(&mut self, changes: &[SeriesChange], result: Option<Result<Saved, SaveError>>, ctx: &mut Context<Self>) {

@@ -61,6 +61,8 @@ pub(super) struct Series {
     unsaved: SpanSet,
     /// Complete stretches that wait in the spool.
     spooled: SpanSet,
+    /// Up to here gaps were handed over, to be told.
+    told_until: DateTime<Utc>,
 }
 
 impl Series {
@@ -81,6 +83,7 @@ impl Series {
             pending,
             unsaved: SpanSet::new(),
             spooled: SpanSet::new(),
+            told_until: DateTime::<Utc>::MIN_UTC,
         }
     }
 
@@ -155,15 +158,25 @@ impl Series {
         for change in self.book.retire(now) {
             self.state(change);
         }
+        // A gap is told also where the ledger has nothing new to say.
+        if self.next_gap_at().is_some_and(|at| at <= now) {
+            self.pending.overdue = Some(self.book.overdue(now));
+        }
+    }
+
+    /// When something that is missing becomes a gap that was not handed over.
+    fn next_gap_at(&self) -> Option<DateTime<Utc>> {
+        self.book.next_gap_at(self.told_until)
     }
 
     /// When it next has something to do by itself, always after `now`.
     pub fn wake_at(&self, now: DateTime<Utc>, jitter: TimeDelta) -> DateTime<Utc> {
-        match self.owned() {
+        let wake = match self.owned() {
             Some((_, deadline)) if deadline > now => self.book.wake_at(now).min(deadline),
             Some(_) => self.book.wake_at(now),
             None => self.book.wake_at(now - jitter) + jitter,
-        }
+        };
+        self.next_gap_at().filter(|at| *at > now).map_or(wake, |at| wake.min(at))
     }
 
     /// States something that is no proof of completeness: it holds in the book at once and is
@@ -352,15 +365,32 @@ impl Series {
 
     /// True when anything waits.
     pub fn has_pending(&self) -> bool {
-        self.has_candles() || !self.pending.ledger.is_empty()
+        self.has_candles() || !self.pending.ledger.is_empty() || self.pending.overdue.is_some()
     }
 
-    /// Takes what waits, with the extent the ledger must tile.
-    pub fn take_pending(&mut self) -> SeriesChange {
+    /// Takes what waits, with the extent the ledger must tile and the edge behind which a gap is told.
+    pub fn take_pending(&mut self, now: DateTime<Utc>) -> SeriesChange {
         let mut change = std::mem::replace(&mut self.pending, SeriesChange::new(self.id));
         let extent = self.book.extent();
         change.extent = (!extent.is_empty()).then_some((extent, NOT_FETCHED));
+        self.told_until = self.book.overdue(now);
+        change.overdue = Some(self.told_until);
         change
+    }
+
+    /// What is kept begins later now.
+    pub fn keep_from(&mut self, from: DateTime<Utc>) {
+        self.book.keep_from(from);
+        let from = self.book.extent().from;
+        self.pending.candles.retain(|settled| settled.candle.open_time >= from);
+        self.pending.ledger.iter_mut().for_each(|change| {
+            let span = change.span_mut();
+            span.from = span.from.max(from);
+        });
+        self.pending.ledger.retain(|change| !change.span().is_empty());
+        let before = Span::new(DateTime::<Utc>::MIN_UTC, from);
+        self.unsaved.remove(before);
+        self.spooled.remove(before);
     }
 
     /// A save has become durable, in the store or in the spool.

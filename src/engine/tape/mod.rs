@@ -126,6 +126,18 @@ impl Tape {
         tape
     }
 
+    /// Trades are collected from later on now: what lies before is forgotten.
+    pub fn keep_from(&mut self, from: DateTime<Utc>) {
+        let Some(collects_from) = self.rules.collects_from.filter(|before| *before < from) else { return };
+        self.rules.collects_from = Some(from);
+        let gone = Span::new(DateTime::<Utc>::MIN_UTC.max(collects_from), from);
+        for spans in [&mut self.known, &mut self.unavailable, &mut self.wanting] {
+            spans.remove(gone);
+        }
+        self.doubts.retain(|begin, _| *begin >= from);
+        self.continuations.retain(|(at, _)| *at >= from);
+    }
+
     /// The rules it is kept by.
     pub fn rules(&self) -> &TapeRules {
         &self.rules

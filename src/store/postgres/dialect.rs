@@ -26,7 +26,7 @@ pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgre
 pub const TABLES: &str = "SELECT tablename::text AS text FROM pg_tables WHERE schemaname = current_schema() \
     AND tablename IN ('__diesel_schema_migrations', 'exchanges', 'symbols', 'settings', 'series', 'candles', \
     'candle_revisions', 'forming_candles', 'trades', 'coverage', 'trade_coverage', 'tickers', 'commands', \
-    'process_status', 'collector_lock')";
+    'process_status', 'collector_lock', 'events', 'event_head', 'open_gaps')";
 
 /// A transaction in which every statement sees what is committed when it begins.
 pub fn in_transaction<T>(

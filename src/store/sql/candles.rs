@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::prelude::*;
 
+use super::events::EventBatch;
 use super::write::read_ledger;
 use super::{Connection, dialect};
 use crate::market::ledger::select;
@@ -21,13 +22,24 @@ use crate::store::{
 /// A series as the transaction found it, and what it becomes.
 pub struct SeriesHead {
     pub id: i64,
+    pub symbol: i64,
+    pub timeframe: String,
     pub observed_until: Option<Micros>,
     pub last_sequence: i64,
     pub candle_source: CandleSource,
+    /// Nothing before this is written: it was pruned.
+    pub kept_from: Option<Micros>,
     /// Open time of its forming bar. While there is one, no final candle is as new.
     pub forming: Option<Micros>,
     /// It is to be written back.
     pub is_changed: bool,
+}
+
+impl SeriesHead {
+    /// Whose events its are.
+    pub fn owner(&self) -> (i64, Option<&str>) {
+        (self.symbol, Some(&self.timeframe))
+    }
 }
 
 /// Rows to be written together: few statements, however many series they belong to.
@@ -207,6 +219,7 @@ pub fn withdraw(
     connection: &mut Connection,
     head: &mut SeriesHead,
     ledger: &[LedgerChange],
+    events: &mut EventBatch,
     now: Micros,
 ) -> Result<u64, Fault> {
     if !ledger.iter().any(|change| matches!(change, LedgerChange::Withdraw(..))) {
@@ -232,6 +245,8 @@ pub fn withdraw(
         let mut revisions = Vec::with_capacity(rows.len());
         for row in rows {
             head.last_sequence += 1;
+            let old = row.to_stored()?;
+            events.revised(head, (&old.candle, old.source), None, now)?;
             revisions.push(row.to_revision(head.last_sequence, now));
         }
         withdrawn += revisions.len() as u64;

@@ -7,9 +7,11 @@
 //! on a thread that may block.
 
 pub mod candles;
+mod events;
 mod holdings;
 mod ledger;
 pub mod migrations;
+mod retention;
 mod settings;
 mod status;
 mod store;

@@ -21,7 +21,10 @@ use crate::store::spool::Owner;
 use crate::store::{ExchangeRow, ModeChange, SeriesChange, SeriesOutcome, SymbolRow, TickerChange, TradesChange};
 use crate::transport::TransportError;
 
-pub use host::{Broadcast, CandleClosed, CollectorEnded, Listen, Refresh, Shutdown, Unlisten};
+pub use host::{
+    Broadcast, BroadcastEvents, CandleClosed, CollectorEnded, Listen, ListenEvents, Refresh, Shutdown, Unlisten,
+    UnlistenEvents,
+};
 
 /// SymbolActor -> WriterActor: write this in one transaction.
 /// Reply: once it is durable, in the store or in the spool.
@@ -383,6 +386,12 @@ pub struct Configure {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct KeepFrom(pub SymbolRow);
+
+/// Supervisor -> RetentionActor: something may have been cut. No reply; a lost one is made up for by the
+/// next look.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Prune;
 
 /// ExchangeActor -> Supervisor: the venue locked us out until then. No reply.
 #[derive(Debug, Clone, Message)]

@@ -10,6 +10,7 @@ pub mod config;
 pub mod database;
 pub mod decode;
 pub mod demo;
+pub mod events;
 pub mod exchanges;
 pub mod failure;
 pub mod gaps;
@@ -19,6 +20,7 @@ pub mod listing;
 pub mod live_view;
 pub mod migrate;
 pub mod progress;
+pub mod prune;
 pub mod run;
 pub mod shortfall;
 pub mod sim;
@@ -74,6 +76,10 @@ enum Command {
     Tickers(tickers::Args),
     /// Show what is missing, since when and why, and prove that nothing else is.
     Gaps(gaps::Args),
+    /// Print what happened besides candles: gaps, revisions, changes of the mode.
+    Events(events::Args),
+    /// Remove what is older than a time, and want it no more.
+    Prune(prune::Args),
     /// Show what the collector last said of itself.
     Status(status::Args),
     /// Create the database, or bring its schema up to date.
@@ -100,6 +106,8 @@ pub fn run() -> ExitCode {
         Command::Trades(args) => trades::run(args, &database),
         Command::Tickers(args) => tickers::run(args, &database),
         Command::Gaps(args) => gaps::run(args, &database),
+        Command::Events(args) => events::run(args, &database),
+        Command::Prune(args) => prune::run(args, &database),
         Command::Status(args) => status::run(args, &database),
         Command::Migrate => migrate::run(&database),
         Command::Config(args) => config::run(args, &database),

@@ -371,6 +371,9 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// What holds anything from before its beginning, removed symbols as well.
     async fn prunable(&self) -> Result<Vec<Prunable>, StoreError>;
 
+    /// How much [`Store::prune`] would remove of it altogether; its own beginning counts.
+    async fn count_before(&self, what: &Prunable) -> Result<Pruned, StoreError>;
+
     /// Removes the oldest rows from before the beginning together with the ledger that speaks of them,
     /// in one transaction, about `limit` of them at most.
     async fn prune(&self, what: &Prunable, limit: u32) -> Result<Pruned, StoreError>;

@@ -14,6 +14,9 @@ use super::inventory::grid_of;
 use super::{SeriesId, SymbolId, SymbolRow};
 use crate::market::{Symbol, Timeframe};
 
+/// Rows that are removed in one transaction: some milliseconds, for which whoever writes waits.
+pub const ROWS_AT_ONCE: u32 = 2000;
+
 /// What of a symbol is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {

@@ -196,6 +196,10 @@ impl Store for FaultyStore {
         at_once(self.inner.prunable())
     }
 
+    async fn count_before(&self, what: &Prunable) -> Result<Pruned, StoreError> {
+        at_once(self.inner.count_before(what))
+    }
+
     async fn prune(&self, what: &Prunable, limit: u32) -> Result<Pruned, StoreError> {
         self.obey(StoreCall::Prune).await?;
         at_once(self.inner.prune(what, limit))

@@ -128,6 +128,34 @@ fn holds_before(connection: &mut Connection, id: i64, from: Micros) -> Result<bo
     Ok(candle.or(entry).or(revision).is_some())
 }
 
+/// Counts what lies before an instant.
+pub fn count_before(connection: &mut Connection, held: Held, from: Micros) -> Result<Pruned, Fault> {
+    let counted = |rows: i64, revisions: i64| Pruned {
+        rows: rows.unsigned_abs(),
+        revisions: revisions.unsigned_abs(),
+        is_done: false,
+    };
+    Ok(match held {
+        Held::Series(SeriesId(id)) => counted(
+            candles::table
+                .filter(candles::series_id.eq(id).and(candles::open_time.lt(from)))
+                .count()
+                .get_result(connection)?,
+            candle_revisions::table
+                .filter(candle_revisions::series_id.eq(id).and(candle_revisions::open_time.lt(from)))
+                .count()
+                .get_result(connection)?,
+        ),
+        Held::Trades(SymbolId(id)) => counted(
+            trade_rows::table
+                .filter(trade_rows::symbol_id.eq(id).and(trade_rows::time.lt(from)))
+                .count()
+                .get_result(connection)?,
+            0,
+        ),
+    })
+}
+
 /// Removes one piece; see [`crate::store::Store::prune`].
 pub fn prune(connection: &mut Connection, held: Held, limit: u32, now: Micros) -> Result<Pruned, Fault> {
     match held {

@@ -100,6 +100,11 @@ impl Store for Backend {
         self.read(retention::prunable).await
     }
 
+    async fn count_before(&self, what: &Prunable) -> Result<Pruned, StoreError> {
+        let (held, from) = (what.held, micros(what.from));
+        self.read(move |connection| retention::count_before(connection, held, from)).await
+    }
+
     async fn prune(&self, what: &Prunable, limit: u32) -> Result<Pruned, StoreError> {
         let (held, now) = (what.held, micros(self.now()));
         self.change(move |connection| retention::prune(connection, held, limit, now)).await

@@ -58,7 +58,7 @@ const SETTLED: Metric =
 const OPEN_GAPS: Metric = gauge(
     "candlewick_symbol_open_gaps",
     SYMBOL,
-    "Stretches that are missing two minutes after their close or later; history still to be read is left out.",
+    "Stretches that are missing although they are overdue; history still to be read is left out.",
 );
 const SYMBOL_RESTARTS: Metric =
     counter("candlewick_symbol_restarts_total", SYMBOL, "How often the symbol was started again after a failure.");

@@ -3,6 +3,7 @@
 mod import;
 mod place;
 mod reading;
+mod retention;
 mod settings;
 mod tickers;
 mod trades;

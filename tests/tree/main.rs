@@ -4,6 +4,7 @@
 mod support;
 
 mod commands;
+mod events;
 mod imports;
 mod isolation;
 mod modes;
@@ -11,6 +12,7 @@ mod ordered_stop;
 mod outages;
 mod polling;
 mod reports;
+mod retention;
 mod settings;
 mod silence;
 mod spool;

@@ -1,7 +1,7 @@
 //! What only PostgreSQL says this way: rows in bulk by `UNNEST` (one array a column, so that a
 //! statement is the same for one row and for thousands), and locks on rows.
 //!
-//! Locks are always taken in one order: series by id, then symbols by id, then the settings.
+//! Locks are always taken in one order: the settings, series by id, symbols by id, the number of events.
 
 use diesel::pg::sql_types::Array;
 use diesel::prelude::*;

@@ -41,9 +41,8 @@ pub fn kept<'a>(head: &SeriesHead, change: &'a SeriesChange) -> Result<Cow<'a, S
 
 /// Moves beginnings forward; gives those that moved.
 pub fn keep_from(connection: &mut Connection, symbol: SymbolId, cuts: &[Cut]) -> Result<Vec<Cut>, Fault> {
-    let ids: Vec<i64> =
-        series::table.filter(series::symbol_id.eq(symbol.0)).order(series::id).select(series::id).load(connection)?;
-    dialect::lock_ledgers(connection, &ids, &[symbol.0])?;
+    dialect::lock_settings(connection)?;
+    settings::lock_all(connection, symbol)?;
     let mut moved = Vec::new();
     for cut in cuts {
         let from = Some(micros(cut.from));

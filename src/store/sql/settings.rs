@@ -230,8 +230,19 @@ pub fn follow_cuts(connection: &mut Connection, symbol: SymbolId) -> Result<(), 
     Ok(())
 }
 
+/// Holds a symbol and all its series, in the order in which everybody does.
+pub fn lock_all(connection: &mut Connection, symbol: SymbolId) -> Result<(), Fault> {
+    let ids: Vec<i64> =
+        series::table.filter(series::symbol_id.eq(symbol.0)).order(series::id).select(series::id).load(connection)?;
+    dialect::lock_ledgers(connection, &ids, &[symbol.0])
+}
+
 /// What was pruned since an instant is wanted again. True when anything was.
 fn take_back_cuts(connection: &mut Connection, row: &SymbolRow, new: &NewSymbol) -> Result<bool, Fault> {
+    if row.kept == Kept::default() {
+        return Ok(false);
+    }
+    lock_all(connection, row.id)?;
     let mut is_news = false;
     for (timeframe, kept) in row.kept.candles.iter().filter(|(timeframe, _)| new.timeframes.contains(timeframe)) {
         let from = row.cut(Part::Candles(*timeframe), new.backfill_from).from;

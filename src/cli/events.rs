@@ -72,7 +72,8 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
         let mut is_first = true;
         loop {
             let page = store.events_after(heard, PAGE).await?;
-            if let Some(first) = page.first().filter(|first| std::mem::take(&mut is_first) && first.number > heard + 1) {
+            if let Some(first) = page.first().filter(|first| std::mem::take(&mut is_first) && first.number > heard + 1)
+            {
                 say(format_args!("events {} to {} are not kept any more", heard + 1, first.number - 1));
             }
             for event in page.iter().filter(|event| args.wants(event)) {

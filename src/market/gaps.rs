@@ -54,7 +54,8 @@ pub fn follow(
         for ledger in states {
             for (span, reason) in missing(ledger, overdue) {
                 for untold in SpanSet::from_iter([span]).subtract(told).spans() {
-                    let neighbour = told.spans().iter().find(|known| known.to == untold.from || known.from == untold.to);
+                    let neighbour =
+                        told.spans().iter().find(|known| known.to == untold.from || known.from == untold.to);
                     let is_told = match neighbour {
                         Some(known) => closes || untold.to - untold.from >= known.to - known.from,
                         None => std::ptr::eq(*ledger, after),

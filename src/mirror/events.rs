@@ -83,7 +83,8 @@ impl EventPublisher {
         let mut writing = pipe();
         writing.atomic();
         for event in &events {
-            let entry = writing.cmd("XADD").arg(&stream).arg("MAXLEN").arg("~").arg(self.options.stream_length).arg("*");
+            let entry =
+                writing.cmd("XADD").arg(&stream).arg("MAXLEN").arg("~").arg(self.options.stream_length).arg("*");
             for (field, value) in fields(event) {
                 entry.arg(field).arg(value);
             }

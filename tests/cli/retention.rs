@@ -77,7 +77,10 @@ fn what_is_older_goes_and_the_rest_is_verified() {
     assert_eq!(ran.lines(), dry.lines());
     assert_eq!(ran.stderr, "the database is ours while this runs: no collector can start on it\n");
     let again = place.run(&format!("prune {BTC} -t 1m --before 2026-01-02T01:30:30Z --format csv")).ok();
-    assert_eq!((again.lines(), again.stderr.as_str()), (vec![header], "nothing is kept from before 2026-01-02T01:30:00Z\n"));
+    assert_eq!(
+        (again.lines(), again.stderr.as_str()),
+        (vec![header], "nothing is kept from before 2026-01-02T01:30:00Z\n")
+    );
     let candles = place.run(&format!("candles {BTC} -t 1m --from 2026-01-01 --to 2026-01-03 --format csv")).ok();
     assert_eq!(candles.lines().len(), 91);
     assert!(candles.lines()[1].starts_with("2026-01-02T01:30:00Z"), "{:?}", candles.lines()[1]);
@@ -105,6 +108,22 @@ fn what_is_older_goes_and_the_rest_is_verified() {
     let gaps = place.run("gaps --format json").ok();
     assert!(gaps.stdout.contains("2026-01-02T00:00:00Z"), "{}", gaps.stdout);
     assert_eq!(place.run("gaps --verify").code, 0);
+}
+
+#[test]
+fn rows_from_before_the_beginning_are_not_imported() {
+    let place = three_hours();
+    place.run(&format!("prune {BTC} -t 1m --trades --before 2026-01-02T01:00:00Z")).ok();
+    let candles = "timestamp,open,high,low,close,volume\n2026-01-02T00:30:00Z,1,1,1,1,1\n";
+    let ran = place.run_on(&format!("import {BTC} --kind candles -t 1m -"), candles);
+    let words = "the rows begin at 2026-01-02T00:30:00Z, but what lies before 2026-01-02T01:00:00Z was pruned and is not wanted; \
+                 want it first: candlewick symbols add kraken BTC/USD -t 1m --from 2026-01-02T00:30:00Z";
+    assert!(ran.code == 2 && ran.stderr.contains(words), "{ran:?}");
+    let trades = "time,price,amount,id,side\n2026-01-02T00:30:00Z,1,1,31,buy\n";
+    let ran = place.run_on(&format!("import {BTC} --kind trades -"), trades);
+    assert!(ran.code == 2 && ran.stderr.contains("--trades --from 2026-01-02T00:30:00Z"), "{ran:?}");
+    place.run(&format!("symbols add {BTC} -t 1m --from 2026-01-02T00:30:00Z")).ok();
+    place.run_on(&format!("import {BTC} --kind candles -t 1m -"), candles).ok();
 }
 
 #[test]
@@ -169,7 +188,10 @@ fn events_are_json_lines_from_any_number_on() {
     let first = r#"{"number":1,"time":"2026-01-02T03:01:00Z","exchange":"kraken","symbol":"BTC/USD","kind":"mode_changed","old":null,"new":"live_websocket","reason":"subscribed"}"#;
     assert_eq!(all.lines()[0], first);
     let second: serde_json::Value = serde_json::from_str(all.lines()[1]).unwrap();
-    assert_eq!((&second["number"], &second["kind"], &second["timeframe"]), (&2.into(), &"candle_revised".into(), &"1m".into()));
+    assert_eq!(
+        (&second["number"], &second["kind"], &second["timeframe"]),
+        (&2.into(), &"candle_revised".into(), &"1m".into())
+    );
     assert_eq!((&second["open_time"], &second["new"]["close"]), (&"2026-01-02T00:07:00Z".into(), &101.0.into()));
     assert_eq!((&second["old"]["close"], &second["old"]["source"]), (&100.0.into(), &"rest".into()));
     assert_eq!(place.run("events --from 2").ok().lines(), all.lines()[1..]);

@@ -31,7 +31,8 @@ async fn record(stage: &Stage, word: &str, times: usize) -> i64 {
     let store = stage.collector().store();
     let symbol = store.symbols().await.unwrap().remove(0).id;
     for n in 0..times {
-        let change = ModeChange { symbol, mode: format!("{word} {n}"), reason: "test".to_owned(), at: stage.clock.now() };
+        let change =
+            ModeChange { symbol, mode: format!("{word} {n}"), reason: "test".to_owned(), at: stage.clock.now() };
         store.write(&WriteBatch { modes: vec![change], ..WriteBatch::default() }).await.unwrap();
     }
     store.last_event().await.unwrap()

@@ -9,8 +9,8 @@ use candlewick::clock::Clock;
 use candlewick::market::{Candle, Span, Symbol, Timeframe, Trade};
 use candlewick::store::{
     AnchorsRow, CandleQuery, CollectorLock, CommandRow, Cut, Event, ExchangeRow, Holding, LedgerEntry, NewSymbol,
-    NumberedCandle, Prunable, Pruned, SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId, SymbolRow,
-    SymbolState, TickerRow, TradeCoverage, WriteBatch,
+    NumberedCandle, Prunable, Pruned, SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle,
+    SymbolChange, SymbolId, SymbolRow, SymbolState, TickerRow, TradeCoverage, WriteBatch,
 };
 use chrono::{DateTime, Utc};
 

@@ -23,7 +23,8 @@ use self::rest::{CandleWork, Rest, TradeWork, Work};
 use self::streams::Lines;
 use self::tickers::Tickers;
 use super::messages::{
-    Configure, Door, FetchCandles, FetchError, FetchTrades, FetchedPage, FetchedTrades, KeepFrom, Stop, TurnedAway, away,
+    Configure, Door, FetchCandles, FetchError, FetchTrades, FetchedPage, FetchedTrades, KeepFrom, Stop, TurnedAway,
+    away,
 };
 use super::probe::ProbeActor;
 use super::status::StatusActor;

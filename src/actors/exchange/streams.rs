@@ -220,11 +220,12 @@ impl Handler<ChildExited<StreamKey>> for ExchangeActor {
         let now = self.setup.venue.clock.now();
         let Some(decision) = self.streams.exited(&message, now, self.setup.jitter.draw()) else { return };
         let key = message.id;
+        let reason = if self.is_stopping { away::STOPPED } else { away::CONNECTION_LOST };
         if let Some(line) = self.lines.lines.get(&key) {
             for symbol in line.carries.keys() {
                 if let Some(receiver) = self.symbols.addr(symbol) {
                     let receiver: &Addr<SymbolActor> = receiver;
-                    receiver.do_send(StreamDetached { connection: line.connection, reason: away::CONNECTION_LOST });
+                    receiver.do_send(StreamDetached { connection: line.connection, reason });
                 }
             }
         }

@@ -44,7 +44,11 @@ impl Listener {
     ///
     /// # Errors
     /// [`ListenError::NotThere`].
-    pub(super) fn new(outlet: Outlet<CandleClosed>, wants: Subscription, heads: &Heads) -> Result<Listener, ListenError> {
+    pub(super) fn new(
+        outlet: Outlet<CandleClosed>,
+        wants: Subscription,
+        heads: &Heads,
+    ) -> Result<Listener, ListenError> {
         let mut told = BTreeMap::new();
         for (id, head) in heads.iter().filter(|(_, head)| wants.hears(&head.name)) {
             let from = if wants.is_from_first() { 0 } else { head.last };

@@ -247,7 +247,9 @@ pub enum ListenError {
         last: i64,
     },
     /// A number of an event that this database has not given.
-    #[error("event {heard} was heard, but the last number is {last}; if this is another database, subscribe from its first number")]
+    #[error(
+        "event {heard} was heard, but the last number is {last}; if this is another database, subscribe from its first number"
+    )]
     NoSuchEvent {
         /// As the subscriber says.
         heard: i64,

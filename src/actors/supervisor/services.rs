@@ -26,8 +26,8 @@ use crate::mirror::candles::Publisher;
 use crate::mirror::commands::CommandStream;
 use crate::mirror::events::EventPublisher;
 use crate::status::sink::StatusSink;
-use crate::supervise::exit::{ChildExited, ExitGuard};
 use crate::store::Event;
+use crate::supervise::exit::{ChildExited, ExitGuard};
 use crate::supervise::policy::Decision;
 
 const WRITER: &str = "writer";

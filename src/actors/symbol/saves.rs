@@ -25,7 +25,10 @@ impl SymbolActor {
     pub(super) fn save(&mut self, ctx: &mut Context<Self>) {
         let now = self.setup.venue.now();
         let trades = self.tape.as_ref().filter(|side| side.has_pending());
-        if self.is_saving || self.is_deriving() || (trades.is_none() && self.modes.is_empty() && !self.series.iter().any(Series::has_pending)) {
+        if self.is_saving
+            || self.is_deriving()
+            || (trades.is_none() && self.modes.is_empty() && !self.series.iter().any(Series::has_pending))
+        {
             return;
         }
         let trades_are_due = trades.is_some_and(|side| side.is_due(now));

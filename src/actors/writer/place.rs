@@ -98,7 +98,8 @@ impl Means {
                     let inserted = outcomes.iter().map(|outcome| outcome.inserted).sum();
                     let revised = outcomes.iter().map(|outcome| outcome.revisions.len() as u64).sum();
                     self.tally.stored(inserted, revised);
-                    let is_event = !batch.modes.is_empty() || outcomes.iter().any(|outcome| outcome.last_event.is_some());
+                    let is_event =
+                        !batch.modes.is_empty() || outcomes.iter().any(|outcome| outcome.last_event.is_some());
                     let news = SeriesWritten { series: news(&batch.series, &outcomes), is_event };
                     if let Some(publisher) = self.publisher.as_ref().and_then(Slot::current) {
                         publisher.do_send(news.clone());

@@ -128,9 +128,11 @@ impl Tape {
 
     /// Trades are collected from later on now: what lies before is forgotten.
     pub fn keep_from(&mut self, from: DateTime<Utc>) {
-        let Some(collects_from) = self.rules.collects_from.filter(|before| *before < from) else { return };
+        if self.rules.collects_from.is_none_or(|before| from <= before) {
+            return;
+        }
         self.rules.collects_from = Some(from);
-        let gone = Span::new(DateTime::<Utc>::MIN_UTC.max(collects_from), from);
+        let gone = Span::new(DateTime::<Utc>::MIN_UTC, from);
         for spans in [&mut self.known, &mut self.unavailable, &mut self.wanting] {
             spans.remove(gone);
         }

@@ -116,7 +116,11 @@ pub(super) async fn nothing_is_written_before_the_beginning(store: Arc<dyn Store
 }
 
 pub(super) async fn the_beginning_of_the_symbol_follows_when_all_of_it_begins_later(store: Arc<dyn Store>) {
-    let new = NewSymbol { timeframes: vec![Timeframe::M1, Timeframe::H1], collect_trades: true, ..wanted("kraken", "BTC/USD") };
+    let new = NewSymbol {
+        timeframes: vec![Timeframe::M1, Timeframe::H1],
+        collect_trades: true,
+        ..wanted("kraken", "BTC/USD")
+    };
     ok(store.add_symbol(&new).await);
     let id = only_symbol(&*store).await.id;
     for timeframe in new.timeframes.clone() {
@@ -129,7 +133,10 @@ pub(super) async fn the_beginning_of_the_symbol_follows_when_all_of_it_begins_la
     ok(store.keep_from(id, &[hours]).await);
     let symbol = only_symbol(&*store).await;
     assert_eq!(symbol.backfill_from, minute(0), "trades still begin there");
-    assert_eq!([Timeframe::M1, Timeframe::H1].map(|timeframe| symbol.candles_from(timeframe)), [minute(120), minute(60)]);
+    assert_eq!(
+        [Timeframe::M1, Timeframe::H1].map(|timeframe| symbol.candles_from(timeframe)),
+        [minute(120), minute(60)]
+    );
     assert_eq!(symbol.trades_from(), minute(0));
     ok(store.keep_from(id, &[Cut { part: Part::Trades, from: minute(90) }]).await);
     let symbol = only_symbol(&*store).await;

@@ -214,7 +214,9 @@ fn event(record: EventRecord, exchange: String, symbol: &str) -> Result<Event, S
         exchange,
         symbol: symbol.parse().map_err(|error: crate::market::symbol::SymbolError| fault(error.to_string()))?,
         timeframe: match record.timeframe {
-            Some(word) => Some(word.parse().map_err(|error: crate::market::timeframe::TimeframeError| fault(error.to_string()))?),
+            Some(word) => {
+                Some(word.parse().map_err(|error: crate::market::timeframe::TimeframeError| fault(error.to_string()))?)
+            }
             None => None,
         },
         what: serde_json::from_str(&record.body).map_err(|error| fault(error.to_string()))?,

@@ -209,8 +209,10 @@ fn prune_series(connection: &mut Connection, id: i64, limit: u32, now: Micros) -
         .execute(connection)? as u64;
     let gone = candle_revisions::series_id.eq(id).and(candle_revisions::open_time.lt(end));
     let revisions = diesel::delete(candle_revisions::table.filter(gone)).execute(connection)? as u64;
-    diesel::delete(forming_candles::table.filter(forming_candles::series_id.eq(id).and(forming_candles::open_time.lt(end))))
-        .execute(connection)?;
+    diesel::delete(
+        forming_candles::table.filter(forming_candles::series_id.eq(id).and(forming_candles::open_time.lt(end))),
+    )
+    .execute(connection)?;
     cut_ledger(connection, id, end, now)?;
     let mut events = EventBatch::for_series(connection, &[id])?;
     let cut = Span::new(DateTime::<Utc>::MIN_UTC, instant(end, "series")?);

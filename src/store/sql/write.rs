@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 
 use super::candles::{self, CandleBatch, KEYS_AT_ONCE, SeriesHead};
-use super::ledger::LedgerBatch;
 use super::events::EventBatch;
+use super::ledger::LedgerBatch;
 use super::settings::candle_source_of;
 use super::{Connection, dialect, retention, tickers, trades};
 use crate::store::fault::Fault;

@@ -149,7 +149,7 @@ async fn a_schema_that_is_newer_or_older_is_told() {
         let error = refusal(&url(&path), access).await;
         assert_eq!(
             error.to_string(),
-            "the database has schema version 99991231235959, this program knows up to 20261120000000; \
+            "the database has schema version 99991231235959, this program knows up to 20261121000003; \
              use a newer candlewick"
         );
     }

@@ -385,7 +385,7 @@ pub struct Configure {
 /// of it has its beginning from its own start, and the store takes nothing from before it.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
-pub struct KeepFrom(pub SymbolRow);
+pub struct KeepFrom(pub Arc<SymbolRow>);
 
 /// Supervisor -> RetentionActor: something may have been cut. No reply; a lost one is made up for by the
 /// next look.

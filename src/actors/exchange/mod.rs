@@ -263,7 +263,7 @@ fn by_name(rows: Vec<SymbolRow>) -> BTreeMap<Symbol, Arc<SymbolRow>> {
     rows.into_iter().map(|row| (row.symbol.clone(), Arc::new(row))).collect()
 }
 
-/// True when a change of the row does not concern its actor.
+/// True when a change of the row does not concern its actor, or only in that less of the past is kept.
 fn wants_the_same(known: &SymbolRow, row: &SymbolRow) -> bool {
     let pausing = |state: &SymbolState| *state == SymbolState::Paused;
     let parts = || row.parts().into_iter();

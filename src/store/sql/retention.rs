@@ -28,7 +28,7 @@ pub fn kept<'a>(head: &SeriesHead, change: &'a SeriesChange) -> Result<Cow<'a, S
     let from = instant(kept_from, "series")?;
     let spans = change.ledger.iter().map(LedgerChange::span).chain(change.extent.map(|(span, _)| span));
     let is_late = spans.map(|span| span.from).chain(change.candles.iter().map(|new| new.candle.open_time));
-    if !is_late.min().is_some_and(|first| first < from) {
+    if is_late.min().is_none_or(|first| first >= from) {
         return Ok(Cow::Borrowed(change));
     }
     let cut = |span: Span| Span::new(span.from.max(from), span.to);

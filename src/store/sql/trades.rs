@@ -58,7 +58,7 @@ fn kept(change: &TradesChange, kept_from: Option<Micros>) -> Result<Cow<'_, Trad
     let from = instant(kept_from, "symbols")?;
     let spans = change.complete_spans.iter().chain(change.unavailable.iter().map(|(span, _)| span));
     let times = spans.map(|span| span.from).chain(change.trades.iter().map(|trade| trade.time));
-    if !times.min().is_some_and(|first| first < from) {
+    if times.min().is_none_or(|first| first >= from) {
         return Ok(Cow::Borrowed(change));
     }
     let mut change = change.clone();

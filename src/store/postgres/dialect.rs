@@ -14,7 +14,7 @@ use super::super::tables::moment::{Micros, Moment};
 use super::super::tables::records::{CandleRecord, CoverageRecord, FormingRecord, RevisionRecord, TradeRecord};
 use super::super::tables::{series, settings, symbols};
 use super::Connection;
-use super::sql::candles::SeriesHead;
+use super::sql::head::SeriesHead;
 
 /// It may be away while the program runs.
 pub const IS_SERVER: bool = true;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use diesel::prelude::*;
 
 use super::events::EventBatch;
+use super::head::SeriesHead;
 use super::write::read_ledger;
 use super::{Connection, dialect};
 use crate::market::ledger::select;
@@ -15,32 +16,7 @@ use crate::store::rows::FLAG_OUT_OF_RANGE;
 use crate::store::tables::moment::{Micros, micros};
 use crate::store::tables::records::{CandleRecord, FormingRecord, RevisionRecord, check, trade_count};
 use crate::store::tables::{candle_revisions, candles, forming_candles};
-use crate::store::{
-    CandleSource, Coverage, LedgerChange, NumberedCandle, Revision, SeriesChange, SeriesOutcome, StoredCandle,
-};
-
-/// A series as the transaction found it, and what it becomes.
-pub struct SeriesHead {
-    pub id: i64,
-    pub symbol: i64,
-    pub timeframe: String,
-    pub observed_until: Option<Micros>,
-    pub last_sequence: i64,
-    pub candle_source: CandleSource,
-    /// Nothing before this is written: it was pruned.
-    pub kept_from: Option<Micros>,
-    /// Open time of its forming bar. While there is one, no final candle is as new.
-    pub forming: Option<Micros>,
-    /// It is to be written back.
-    pub is_changed: bool,
-}
-
-impl SeriesHead {
-    /// Whose events its are.
-    pub fn owner(&self) -> (i64, Option<&str>) {
-        (self.symbol, Some(&self.timeframe))
-    }
-}
+use crate::store::{Coverage, LedgerChange, NumberedCandle, Revision, SeriesChange, SeriesOutcome, StoredCandle};
 
 /// Rows to be written together: few statements, however many series they belong to.
 #[derive(Default)]

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use diesel::prelude::*;
 
 use super::Connection;
-use super::candles::{KEYS_AT_ONCE, SeriesHead};
+use super::candles::KEYS_AT_ONCE;
+use super::head::SeriesHead;
 use crate::market::gaps::{self, GapNews};
 use crate::market::{Candle, Source, Span, SpanSet};
 use crate::store::event::{Event, ModeChange, Values, What};

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::candles::SeriesHead;
 use super::events::EventBatch;
+use super::head::SeriesHead;
 use super::{Connection, dialect};
 use crate::market::Span;
 use crate::market::ledger::{LedgerDiff, apply, window};

@@ -7,7 +7,9 @@
 //! on a thread that may block.
 
 pub mod candles;
+mod cuts;
 mod events;
+pub mod head;
 mod holdings;
 mod ledger;
 pub mod migrations;

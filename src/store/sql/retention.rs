@@ -5,10 +5,9 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::candles::SeriesHead;
 use super::events::EventBatch;
-use super::write::read_heads;
-use super::{Connection, dialect, settings, trades};
+use super::head::{SeriesHead, read_heads};
+use super::{Connection, cuts, dialect, trades};
 use crate::market::Span;
 use crate::market::ledger::LedgerChange;
 use crate::store::event::PRUNED;
@@ -42,7 +41,7 @@ pub fn kept<'a>(head: &SeriesHead, change: &'a SeriesChange) -> Result<Cow<'a, S
 /// Moves beginnings forward; gives those that moved.
 pub fn keep_from(connection: &mut Connection, symbol: SymbolId, cuts: &[Cut]) -> Result<Vec<Cut>, Fault> {
     dialect::lock_settings(connection)?;
-    settings::lock_all(connection, symbol)?;
+    cuts::lock_all(connection, symbol)?;
     let mut moved = Vec::new();
     for cut in cuts {
         let from = Some(micros(cut.from));
@@ -65,7 +64,7 @@ pub fn keep_from(connection: &mut Connection, symbol: SymbolId, cuts: &[Cut]) ->
             moved.push(*cut);
         }
     }
-    settings::follow_cuts(connection, symbol)?;
+    cuts::follow(connection, symbol)?;
     Ok(moved)
 }
 

@@ -1,14 +1,14 @@
 //! What to collect: the tables `exchanges`, `symbols` and `series`, and the counter of their changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::{Connection, dialect};
+use super::{Connection, cuts, dialect};
 use crate::market::{Symbol, Timeframe};
 use crate::store::fault::Fault;
-use crate::store::retention::{Kept, Part};
+use crate::store::retention::Kept;
 use crate::store::tables::moment::{Micros, instant, micros, optional_instant};
 use crate::store::tables::{exchanges, series, settings, symbols};
 use crate::store::{
@@ -179,7 +179,7 @@ pub fn symbols(connection: &mut Connection) -> Result<Vec<SymbolRow>, Fault> {
         .order((exchanges::name, symbols::symbol))
         .select((SymbolRecord::as_select(), exchanges::name))
         .load::<(SymbolRecord, String)>(connection)?;
-    let mut kept = kept(connection, None)?;
+    let mut kept = cuts::kept(connection, None)?;
     let row = |(record, exchange): (SymbolRecord, String)| {
         let candles = kept.remove(&record.id).unwrap_or_default();
         Ok(record.into_row(exchange, candles)?)
@@ -187,80 +187,17 @@ pub fn symbols(connection: &mut Connection) -> Result<Vec<SymbolRow>, Fault> {
     records.into_iter().map(row).collect()
 }
 
-/// Where series begin that were pruned, by symbol; of one symbol or of all.
-fn kept(
-    connection: &mut Connection,
-    symbol: Option<i64>,
-) -> Result<HashMap<i64, BTreeMap<Timeframe, DateTime<Utc>>>, Fault> {
-    let mut query = series::table.filter(series::kept_from.is_not_null()).into_boxed();
-    if let Some(symbol) = symbol {
-        query = query.filter(series::symbol_id.eq(symbol));
-    }
-    let records: Vec<(SeriesRecord, Option<Micros>)> =
-        query.select((SeriesRecord::as_select(), series::kept_from)).load(connection)?;
-    let mut kept: HashMap<i64, BTreeMap<Timeframe, DateTime<Utc>>> = HashMap::new();
-    for (record, from) in records {
-        let row = record.into_row()?;
-        if let Some(from) = optional_instant(from, "series")? {
-            kept.entry(row.symbol.0).or_default().insert(row.timeframe, from);
-        }
-    }
-    Ok(kept)
-}
-
-/// Moves `backfill_from` forward where everything of the symbol begins later: the one exception to the
-/// rule that it only moves back.
-pub fn follow_cuts(connection: &mut Connection, symbol: SymbolId) -> Result<(), Fault> {
+/// One symbol, removed or not.
+pub fn symbol(connection: &mut Connection, id: SymbolId) -> Result<SymbolRow, Fault> {
     let record = symbols::table
         .inner_join(exchanges::table)
-        .filter(symbols::id.eq(symbol.0))
+        .filter(symbols::id.eq(id.0))
         .select((SymbolRecord::as_select(), exchanges::name))
         .first::<(SymbolRecord, String)>(connection)
         .optional()?;
-    let Some((record, exchange)) = record else { return Err(unknown_symbol(symbol)) };
-    let candles = kept(connection, Some(symbol.0))?.remove(&symbol.0).unwrap_or_default();
-    let row = record.into_row(exchange, candles)?;
-    if let Some(from) = row.parts().into_iter().map(|part| row.begin(part)).min()
-        && from > row.backfill_from
-    {
-        diesel::update(symbols::table.find(symbol.0))
-            .set(symbols::backfill_from.eq(micros(from)))
-            .execute(connection)?;
-    }
-    Ok(())
-}
-
-/// Holds a symbol and all its series, in the order in which everybody does.
-pub fn lock_all(connection: &mut Connection, symbol: SymbolId) -> Result<(), Fault> {
-    let ids: Vec<i64> =
-        series::table.filter(series::symbol_id.eq(symbol.0)).order(series::id).select(series::id).load(connection)?;
-    dialect::lock_ledgers(connection, &ids, &[symbol.0])
-}
-
-/// What was pruned since an instant is wanted again. True when anything was.
-fn take_back_cuts(connection: &mut Connection, row: &SymbolRow, new: &NewSymbol) -> Result<bool, Fault> {
-    if row.kept == Kept::default() {
-        return Ok(false);
-    }
-    lock_all(connection, row.id)?;
-    let mut is_news = false;
-    for (timeframe, kept) in row.kept.candles.iter().filter(|(timeframe, _)| new.timeframes.contains(timeframe)) {
-        let from = row.cut(Part::Candles(*timeframe), new.backfill_from).from;
-        if from < *kept {
-            is_news = true;
-            let own = series::symbol_id.eq(row.id.0).and(series::timeframe.eq(timeframe.as_str()));
-            diesel::update(series::table.filter(own))
-                .set(series::kept_from.eq(Some(micros(from))))
-                .execute(connection)?;
-        }
-    }
-    if new.collect_trades && row.kept.trades.is_some_and(|kept| new.backfill_from < kept) {
-        is_news = true;
-        diesel::update(symbols::table.find(row.id.0))
-            .set(symbols::trades_kept_from.eq(Some(micros(new.backfill_from))))
-            .execute(connection)?;
-    }
-    Ok(is_news)
+    let Some((record, exchange)) = record else { return Err(unknown_symbol(id)) };
+    let candles = cuts::kept(connection, Some(id.0))?.remove(&id.0).unwrap_or_default();
+    Ok(record.into_row(exchange, candles)?)
 }
 
 fn find(connection: &mut Connection, exchange: &str, symbol: &Symbol) -> Result<Option<SymbolRecord>, Fault> {
@@ -300,9 +237,9 @@ pub fn add_symbol(connection: &mut Connection, new: &NewSymbol) -> Result<Symbol
         return Ok(SymbolChange::Added);
     };
     let (id, was_removed) = (record.id, record.removed_at.is_some());
-    let candles = kept(connection, Some(id))?.remove(&id).unwrap_or_default();
+    let candles = cuts::kept(connection, Some(id))?.remove(&id).unwrap_or_default();
     let old = record.into_row(new.exchange.clone(), candles)?;
-    let is_again = take_back_cuts(connection, &old, new)?;
+    let is_again = cuts::take_back(connection, &old, new)?;
     // One that comes back wants what is asked now; of the past it keeps what is stored, so that the
     // instant from which everything is wanted moves forward by pruning only.
     let mut wanted = SymbolRow {

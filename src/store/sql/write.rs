@@ -1,18 +1,16 @@
 //! The transaction: candles, the ledger they prove, the trades behind them and tickers, all or nothing.
 
-use std::collections::HashMap;
-
 use diesel::prelude::*;
 
-use super::candles::{self, CandleBatch, KEYS_AT_ONCE, SeriesHead};
+use super::candles::{self, CandleBatch};
 use super::events::EventBatch;
+use super::head::{SeriesHead, read_heads};
 use super::ledger::LedgerBatch;
-use super::settings::candle_source_of;
 use super::{Connection, dialect, retention, tickers, trades};
 use crate::store::fault::Fault;
+use crate::store::tables::coverage;
 use crate::store::tables::moment::{Micros, micros};
 use crate::store::tables::records::CoverageRecord;
-use crate::store::tables::{coverage, forming_candles, series, symbols};
 use crate::store::{LedgerEntry, Revision, SeriesOutcome, WriteBatch};
 
 /// Writes the batch; to be called inside a transaction. Outcomes are in the order of `batch.series`.
@@ -66,46 +64,6 @@ fn sorted(ids: impl Iterator<Item = i64>) -> Vec<i64> {
     ids.sort_unstable();
     ids.dedup();
     ids
-}
-
-type HeadRow = (i64, Option<Micros>, i64, Option<Micros>, (i64, String), String, Option<Micros>);
-
-pub fn read_heads(connection: &mut Connection, ids: &[i64]) -> Result<HashMap<i64, SeriesHead>, Fault> {
-    let mut heads = HashMap::with_capacity(ids.len());
-    for ids in ids.chunks(KEYS_AT_ONCE) {
-        let rows = series::table
-            .inner_join(symbols::table)
-            .left_join(forming_candles::table)
-            .filter(series::id.eq_any(ids))
-            .select((
-                series::id,
-                series::observed_until,
-                series::last_sequence,
-                series::kept_from,
-                (series::symbol_id, series::timeframe),
-                symbols::candle_source,
-                forming_candles::open_time.nullable(),
-            ))
-            .load::<HeadRow>(connection)?;
-        heads.extend(rows.into_iter().map(|(id, observed_until, last_sequence, kept_from, owner, source, forming)| {
-            let (symbol, timeframe) = owner;
-            let candle_source = candle_source_of(&source);
-            let is_changed = false;
-            let head = SeriesHead {
-                id,
-                symbol,
-                timeframe,
-                observed_until,
-                last_sequence,
-                candle_source,
-                kept_from,
-                forming,
-                is_changed,
-            };
-            (id, head)
-        }));
-    }
-    Ok(heads)
 }
 
 /// The ledger of a series, oldest first.

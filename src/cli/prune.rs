@@ -93,7 +93,7 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
             jobs.extend(plan(&*store, symbol, &cuts).await?);
         }
         if jobs.is_empty() {
-            say(format_args!("nothing is kept from before {}", Time(before)));
+            say(format_args!("nothing that ended before {} is kept", Time(before)));
             return listing::print(args.format, std::iter::empty::<Line>());
         }
         if args.dry_run {

@@ -104,7 +104,11 @@ impl Supervisor {
         self.feed.fill(actor);
     }
 
+    /// Starts what removes; not beside the reading of one symbol's history.
     pub(super) fn start_retention(&mut self, ctx: &mut Context<Self>) {
+        if self.only.is_some() {
+            return;
+        }
         let generation = self.retentions.next_generation();
         let actor = RetentionActor::new(RetentionSetup {
             store: self.store.clone(),

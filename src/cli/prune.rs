@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::database::{DatabaseArgs, block_on};
 use super::lines::Time;
-use super::listing::{self, Format, Row, count, say};
+use super::listing::{self, Format, Row, say};
 use super::{Failure, progress, when};
 use crate::clock::Clock;
 use crate::market::Timeframe;
@@ -97,11 +97,7 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
             return listing::print(args.format, std::iter::empty::<Line>());
         }
         if args.dry_run {
-            let mut lines = Vec::new();
-            for job in &jobs {
-                lines.push(Line::of(job, store.count_before(job).await?));
-            }
-            listing::print(args.format, lines)?;
+            listing::print(args.format, jobs.iter().map(|(job, held)| Line::of(job, *held)))?;
             say("nothing was changed");
             return Ok(());
         }
@@ -111,11 +107,10 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
         let _lock = match store.lock_collector("candlewick prune").await {
             Ok(lock) => lock,
             Err(StoreError::Held { holder }) => {
-                let parts = count(jobs.len() as u64, "part");
                 say(format_args!(
-                    "{parts} begin later now; the collector that is running ({holder}) removes what lies before"
+                    "what is kept begins later now; the collector that is running ({holder}) removes what lies before"
                 ));
-                return listing::print(args.format, jobs.iter().map(|job| Line::of(job, Pruned::default())));
+                return listing::print(args.format, jobs.iter().map(|(job, held)| Line::of(job, *held)));
             }
             Err(error) => return Err(error.into()),
         };
@@ -170,8 +165,8 @@ impl Args {
     }
 }
 
-/// What is to be removed for the cuts of a symbol; with what an earlier call has left.
-async fn plan(store: &dyn Store, symbol: &SymbolRow, cuts: &[Cut]) -> Result<Vec<Prunable>, Failure> {
+/// What is to be removed for the cuts of a symbol, and how much it is; with what an earlier call has left.
+async fn plan(store: &dyn Store, symbol: &SymbolRow, cuts: &[Cut]) -> Result<Vec<(Prunable, Pruned)>, Failure> {
     let series = store.series_of(symbol.id).await?;
     let mut jobs = Vec::new();
     for cut in cuts {
@@ -184,18 +179,18 @@ async fn plan(store: &dyn Store, symbol: &SymbolRow, cuts: &[Cut]) -> Result<Vec
         };
         let (exchange, name) = (symbol.exchange.clone(), symbol.symbol.clone());
         let job = Prunable { exchange, symbol: name, part: cut.part, held, from: cut.from.max(symbol.begin(cut.part)) };
-        let Pruned { rows, revisions, .. } = store.count_before(&job).await?;
-        if rows + revisions > 0 || symbol.begin(cut.part) < cut.from {
-            jobs.push(job);
+        let held = store.count_before(&job).await?;
+        if held.rows + held.revisions > 0 || symbol.begin(cut.part) < cut.from {
+            jobs.push((job, held));
         }
     }
     Ok(jobs)
 }
 
-async fn remove(store: &dyn Store, jobs: &[Prunable]) -> Result<Vec<Line>, Failure> {
+async fn remove(store: &dyn Store, jobs: &[(Prunable, Pruned)]) -> Result<Vec<Line>, Failure> {
     let mut progress = progress::Progress::new("{wide_bar} {pos}/{len} {msg}").patient();
     let mut lines = Vec::new();
-    for (done, job) in jobs.iter().enumerate() {
+    for (done, (job, _)) in jobs.iter().enumerate() {
         let mut sum = Pruned::default();
         while !sum.is_done {
             let piece = store.prune(job, ROWS_AT_ONCE).await?;
@@ -212,7 +207,7 @@ async fn remove(store: &dyn Store, jobs: &[Prunable]) -> Result<Vec<Line>, Failu
     Ok(lines)
 }
 
-/// What was, or would be, removed of one part.
+/// What was, or will be, removed of one part.
 #[derive(Debug, Serialize)]
 struct Line {
     exchange: String,
@@ -221,9 +216,9 @@ struct Line {
     part: String,
     /// Where it begins now.
     from: Time,
-    /// Candles or trades removed.
+    /// Candles or trades.
     rows: u64,
-    /// Old values removed.
+    /// Old values.
     revisions: u64,
 }
 

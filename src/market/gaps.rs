@@ -7,7 +7,7 @@
 //! each time that it has doubled, and what is left of its growth when it begins to close: few
 //! messages, and what was told as open and not as closed is in the end exactly what is missing.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ledger::{Coverage, FROM_TRADES, LedgerEntry, NOT_FETCHED, complete};
 use super::{Span, SpanSet};
@@ -80,18 +80,28 @@ pub fn follow(
     news
 }
 
-/// The gaps of a ledger; neighbours that differ only in their attempts are one.
+/// The gaps of a ledger. Neighbours are one gap, whatever their attempts, for the reason of the longest.
 fn missing(ledger: &[LedgerEntry], overdue: DateTime<Utc>) -> Vec<(Span, &str)> {
     let mut gaps: Vec<(Span, &str)> = Vec::new();
+    let mut longest = TimeDelta::zero();
     for LedgerEntry { span, coverage } in ledger {
         let Coverage::Missing { reason, .. } = coverage else { continue };
         let span = Span::new(span.from, span.to.min(overdue));
         if is_history(reason) || span.is_empty() {
             continue;
         }
-        match gaps.last_mut() {
-            Some((last, said)) if last.to == span.from && said == reason => last.to = span.to,
-            _ => gaps.push((span, reason)),
+        let length = span.to - span.from;
+        match gaps.last_mut().filter(|(last, _)| last.to == span.from) {
+            Some((last, said)) => {
+                last.to = span.to;
+                if length > longest {
+                    (*said, longest) = (reason, length);
+                }
+            }
+            None => {
+                gaps.push((span, reason));
+                longest = length;
+            }
         }
     }
     gaps
@@ -106,11 +116,10 @@ fn take(told: &mut SpanSet, span: Span) -> impl Iterator<Item = Span> + use<> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::market::ledger::{JUST_CLOSED, LedgerChange, NOT_RUNNING, VENUE_HOLE, apply, select};
+    use crate::market::ledger::{JUST_CLOSED, LATE_BAR, LedgerChange, NOT_RUNNING, VENUE_HOLE, apply, select};
 
     fn at(minute: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::minutes(minute)
@@ -178,6 +187,16 @@ mod tests {
         assert_eq!(told, spans.map(|(from, to)| opened(from, to, JUST_CLOSED)));
         let rest = [opened(266, 489, JUST_CLOSED), GapNews::Healed(minutes(10, 489))];
         assert_eq!(series.set(10, 490, DONE, 489), rest);
+    }
+
+    #[test]
+    fn what_is_missing_for_several_reasons_is_one_gap() {
+        let mut series = Followed::default();
+        series.set(0, 10, DONE, 0);
+        let late = |attempts| Coverage::Missing { reason: LATE_BAR.to_owned(), attempts, next_attempt_at: None };
+        series.set(10, 11, late(2), 0);
+        series.set(11, 12, late(1), 0);
+        assert_eq!(series.set(12, 50, Coverage::missing(NOT_RUNNING), 50), [opened(10, 50, NOT_RUNNING)]);
     }
 
     #[test]

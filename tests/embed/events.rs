@@ -89,7 +89,7 @@ fn subscribers_hear_every_event_in_its_order_however_slow_they_are() {
         stage.pass(seconds(30)).await;
         let all: Vec<i64> = had.into_iter().chain(numbers(&rest)).collect();
         assert_eq!(all, (1..=14).collect::<Vec<_>>(), "resumed where the slow one was");
-        let kraken = kraken.lock().unwrap();
+        let kraken = kraken.lock().unwrap().clone();
         assert_eq!(kraken.len(), 1, "of one exchange; a mode is of no timeframe: {kraken:?}");
         assert!(matches!(kraken[0].what, What::ModeChanged { .. }));
         let wrong = Subscription::from_now().after_event(99);

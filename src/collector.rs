@@ -29,8 +29,8 @@ use crate::transport::net::{NetTransport, SetupError};
 
 pub use crate::actors::Supervisor;
 pub use crate::actors::messages::host::{
-    BROADCAST_KEEPS, Broadcast, CandleClosed, Change, CollectorEnded, Listen, ListenError, Refresh, Shutdown,
-    Subscription, Unlisten,
+    BROADCAST_KEEPS, Broadcast, BroadcastEvents, CandleClosed, Change, CollectorEnded, Listen, ListenError,
+    ListenEvents, Refresh, Shutdown, Subscription, Unlisten, UnlistenEvents,
 };
 pub use crate::actors::supervisor::CollectorFailed;
 pub use crate::control::wanted::{add_symbol, exchange_row};

@@ -4,6 +4,7 @@
 //! the same as none. Loading reports every fault at once, each with the path of its setting.
 
 mod duration;
+mod retention;
 mod section;
 mod web;
 
@@ -25,6 +26,7 @@ use crate::telemetry::Logging;
 use crate::transport::net::NetOptions;
 
 pub use duration::{format_duration, parse_duration};
+pub use retention::RetentionConfig;
 pub use section::Fault;
 use section::{Section, Setting, expected, nearest, word};
 pub use web::{Secret, WebConfig};
@@ -50,6 +52,8 @@ pub struct Config {
     pub writer: WriterConfig,
     /// What waits while a server database is away.
     pub spool: SpoolConfig,
+    /// How long what is kept.
+    pub retention: RetentionConfig,
     /// How TimescaleDB keeps candles and trades, where it is.
     pub timescale: Timescale,
     /// Status reports.
@@ -157,6 +161,7 @@ impl Default for Config {
                 max_bytes: 1_073_741_824,
                 patience: Duration::from_secs(5),
             },
+            retention: RetentionConfig::default(),
             timescale: Timescale::default(),
             status: StatusConfig { interval: Duration::from_secs(30) },
             redis: mirror::Options::default(),
@@ -278,6 +283,7 @@ impl Config {
             section.read_count("max_bytes", &mut self.spool.max_bytes);
             section.read_wait("patience", &mut self.spool.patience);
         });
+        section.section("retention", |section| retention::read(section, &mut self.retention));
         section.section("timescale", |section| {
             section.read_wait("chunk_interval", &mut self.timescale.chunk_interval);
             section.read_wait("compress_after", &mut self.timescale.compress_after);

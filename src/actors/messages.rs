@@ -2,6 +2,7 @@
 //! What a host says and hears is in [`host`], what an audit needs in [`audit`].
 
 pub mod audit;
+pub mod away;
 pub mod host;
 
 use std::sync::Arc;
@@ -19,10 +20,13 @@ use crate::market::{Candle, Symbol, Timeframe, Trade, TradeId};
 use crate::mirror::candles::SeriesNews;
 use crate::status::ComponentStatus;
 use crate::store::spool::Owner;
-use crate::store::{ExchangeRow, SeriesChange, SeriesOutcome, SymbolRow, TickerChange, TradesChange};
+use crate::store::{ExchangeRow, ModeChange, SeriesChange, SeriesOutcome, SymbolRow, TickerChange, TradesChange};
 use crate::transport::TransportError;
 
-pub use host::{Broadcast, CandleClosed, CollectorEnded, Listen, Refresh, Shutdown, Unlisten};
+pub use host::{
+    Broadcast, BroadcastEvents, CandleClosed, CollectorEnded, Listen, ListenEvents, Refresh, Shutdown, Unlisten,
+    UnlistenEvents,
+};
 
 /// SymbolActor -> WriterActor: write this in one transaction.
 /// Reply: once it is durable, in the store or in the spool.
@@ -36,6 +40,8 @@ pub struct SaveSymbol {
     pub series: Arc<Vec<SeriesChange>>,
     /// The change of its trades.
     pub trades: Option<Arc<TradesChange>>,
+    /// How it is kept live, where that has changed, oldest first.
+    pub modes: Vec<ModeChange>,
 }
 
 /// Where a save has become durable.
@@ -63,7 +69,12 @@ pub struct SaveTickers {
 /// found in the store.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
-pub struct SeriesWritten(pub Vec<SeriesNews>);
+pub struct SeriesWritten {
+    /// What happened to series.
+    pub series: Vec<SeriesNews>,
+    /// There may be a new event.
+    pub is_event: bool,
+}
 
 /// Why a save did not happen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -146,6 +157,8 @@ pub struct StreamAttached {
 pub struct StreamDetached {
     /// Which connection.
     pub connection: ConnectionId,
+    /// Why, in a word of [`away`].
+    pub reason: &'static str,
 }
 
 /// ExchangeActor -> StreamActor: carry this market's channels, or hand them to a new life of its
@@ -169,6 +182,8 @@ pub struct Subscribe {
 pub struct Unsubscribe {
     /// The market's id in frames.
     pub stream_id: String,
+    /// Why, in a word of [`away`].
+    pub reason: &'static str,
 }
 
 /// StreamActor -> ExchangeActor: what happened on a connection. No reply.
@@ -352,6 +367,18 @@ pub struct Configure {
     /// Its symbols.
     pub symbols: Vec<SymbolRow>,
 }
+
+/// ExchangeActor -> SymbolActor: what is kept of it begins later now. No reply; a life that did not hear
+/// of it has its beginning from its own start, and the store takes nothing from before it.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct KeepFrom(pub Arc<SymbolRow>);
+
+/// Supervisor -> RetentionActor: something may have been cut. No reply; a lost one is made up for by the
+/// next look.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Prune;
 
 /// ExchangeActor -> Supervisor: the venue locked us out until then. No reply.
 #[derive(Debug, Clone, Message)]

@@ -25,6 +25,7 @@ pub mod feed;
 pub mod messages;
 pub mod probe;
 pub mod publisher;
+pub mod retention;
 pub mod status;
 pub mod stream;
 pub mod supervisor;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::messages::{SeriesWritten, Stop};
 use crate::mirror::candles::{Publisher, SeriesNews};
+use crate::mirror::events::EventPublisher;
 use crate::store::SeriesId;
 use crate::supervise::exit::ExitGuard;
 use crate::supervise::family::Member;
@@ -25,8 +26,10 @@ const LAST_ROUND: Duration = Duration::from_secs(1);
 
 /// What the actor is built from.
 pub struct PublisherSetup {
-    /// Does the work.
+    /// Publishes candles.
     pub publisher: Publisher,
+    /// Publishes events.
+    pub events: EventPublisher,
     /// Tells the Supervisor of the end.
     pub guard: ExitGuard<&'static str>,
     /// Keeps the family alive.
@@ -36,8 +39,10 @@ pub struct PublisherSetup {
 /// See the module.
 pub struct PublisherActor {
     /// Away while a round is under way.
-    publisher: Option<Publisher>,
+    publisher: Option<(Publisher, EventPublisher)>,
     news: BTreeMap<SeriesId, SeriesNews>,
+    /// There may be a new event.
+    is_event: bool,
     is_called: bool,
     looked_at: Option<Instant>,
     is_stopping: bool,
@@ -49,7 +54,8 @@ impl PublisherActor {
     /// An actor that has heard of nothing.
     pub fn new(setup: PublisherSetup) -> PublisherActor {
         PublisherActor {
-            publisher: Some(setup.publisher),
+            publisher: Some((setup.publisher, setup.events)),
+            is_event: false,
             news: BTreeMap::new(),
             is_called: false,
             looked_at: None,
@@ -60,21 +66,28 @@ impl PublisherActor {
     }
 
     fn round(&mut self, ctx: &mut Context<Self>) {
-        let Some(mut publisher) = self.publisher.take() else { return };
+        let Some((mut publisher, mut events)) = self.publisher.take() else { return };
+        let mut is_event = std::mem::take(&mut self.is_event);
         if self.looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             self.looked_at = Some(Instant::now());
             publisher.look_again();
+            is_event = true;
+        }
+        if is_event {
+            events.look_again();
         }
         let news = std::mem::take(&mut self.news).into_values();
         let publishing = async move {
             publisher.round(news).await;
-            publisher
+            events.round().await;
+            (publisher, events)
         };
-        ctx.spawn(publishing.into_actor(self).map(|publisher, actor, ctx| {
-            actor.publisher = Some(publisher);
-            if actor.is_stopping && actor.news.is_empty() {
+        ctx.spawn(publishing.into_actor(self).map(|publishers, actor, ctx| {
+            actor.publisher = Some(publishers);
+            let is_news = actor.is_event || !actor.news.is_empty();
+            if actor.is_stopping && !is_news {
                 ctx.stop();
-            } else if !actor.news.is_empty() {
+            } else if is_news {
                 actor.round(ctx);
             }
         }));
@@ -94,7 +107,8 @@ impl Handler<SeriesWritten> for PublisherActor {
     type Result = ();
 
     fn handle(&mut self, message: SeriesWritten, ctx: &mut Context<Self>) {
-        for mut news in message.0 {
+        self.is_event |= message.is_event;
+        for mut news in message.series {
             if let Some(before) = self.news.remove(&news.series) {
                 news.last_sequence = news.last_sequence.max(before.last_sequence);
                 news.forming = news.forming.or(before.forming);

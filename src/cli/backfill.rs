@@ -172,7 +172,8 @@ impl Job {
             exchange: args.exchange.clone(),
             symbol: args.symbol.clone(),
             timeframes: timeframes.clone(),
-            backfill_from: from,
+            // Without a word on it nothing that was pruned is wanted again.
+            backfill_from: if known.is_some() { args.from.unwrap_or(now) } else { from },
             collect_trades: known.as_ref().is_some_and(|row| row.collect_trades),
             candle_source: known.as_ref().map_or(CandleSource::Venue, |row| row.candle_source),
             only_ticker: false,

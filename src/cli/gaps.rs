@@ -21,7 +21,7 @@ use crate::market::{Grid, Span, Symbol, Timeframe};
 use crate::store::inventory::{self, Absence, SeriesInventory, Violation, grid_of};
 use crate::store::reader::Reader;
 use crate::store::trade_gaps::{TradeGaps, trade_gaps};
-use crate::store::{Access, CandleQuery, CandleSource, Coverage, LedgerEntry, SeriesRow, Store, SymbolRow};
+use crate::store::{Access, CandleSource, Coverage, LedgerEntry, SeriesRow, Store, SymbolRow};
 
 /// Arguments of `gaps`.
 #[derive(Debug, clap::Args)]
@@ -195,24 +195,10 @@ async fn violations_of(store: &dyn Store, symbol: &SymbolRow, series: &SeriesRow
         _ => Absence::Allowed,
     };
     let mut lines = Vec::new();
-    for violation in inventory::verify(store, series, grid, absence, symbol.backfill_from).await? {
-        if !is_not_begun(store, series, &violation).await? {
-            lines.push(Line::of_violation(symbol, series.timeframe, &grid, &violation));
-        }
+    for violation in inventory::verify(store, series, grid, absence, symbol.candles_from(series.timeframe)).await? {
+        lines.push(Line::of_violation(symbol, series.timeframe, &grid, &violation));
     }
     Ok(lines)
-}
-
-/// History that was asked for after the ledger was begun, and that no collector has seen yet: it is
-/// a gap, but the ledger does not lie about it unless candles are there.
-async fn is_not_begun(store: &dyn Store, series: &SeriesRow, violation: &Violation) -> Result<bool, Failure> {
-    let Violation::Untiled(span) = violation else { return Ok(false) };
-    let ledger = store.ledger(series.id).await?;
-    if ledger.first().is_none_or(|first| first.span.from < span.to) {
-        return Ok(false);
-    }
-    let query = CandleQuery { span: *span, limit: Some(1), newest_first: false };
-    Ok(store.candles(series.id, query).await?.is_empty())
 }
 
 /// What is wrong with a stretch.

@@ -11,6 +11,7 @@ pub mod config;
 pub mod database;
 pub mod decode;
 pub mod demo;
+pub mod events;
 pub mod exchanges;
 pub mod explain;
 pub mod failure;
@@ -21,6 +22,7 @@ pub mod listing;
 pub mod live_view;
 pub mod migrate;
 pub mod progress;
+pub mod prune;
 pub mod run;
 pub mod shortfall;
 pub mod sim;
@@ -80,6 +82,10 @@ enum Command {
     Audit(audit::Args),
     /// Tell where one candle came from, or why it is not there.
     Explain(explain::Args),
+    /// Print what happened besides candles: gaps, revisions, changes of the mode.
+    Events(events::Args),
+    /// Remove what is older than a time, and want it no more.
+    Prune(prune::Args),
     /// Show what the collector last said of itself.
     Status(status::Args),
     /// Create the database, or bring its schema up to date.
@@ -108,6 +114,8 @@ pub fn run() -> ExitCode {
         Command::Gaps(args) => gaps::run(args, &database),
         Command::Audit(args) => audit::run(args, &database),
         Command::Explain(args) => explain::run(args, &database),
+        Command::Events(args) => events::run(args, &database),
+        Command::Prune(args) => prune::run(args, &database),
         Command::Status(args) => status::run(args, &database),
         Command::Migrate => migrate::run(&database),
         Command::Config(args) => config::run(args, &database),

@@ -9,7 +9,9 @@ use tokio::sync::broadcast;
 
 use crate::actors::Supervisor;
 use crate::actors::feed;
-use crate::actors::messages::host::{Broadcast, CandleClosed, Listen, ListenError, Subscription, Unlisten};
+use crate::actors::messages::host::{
+    Broadcast, BroadcastEvents, CandleClosed, Listen, ListenError, ListenEvents, Subscription, Unlisten, UnlistenEvents,
+};
 use crate::clock::Clock;
 use crate::control::command::{Action, AddSymbol, Audit, Backfill, Command, SymbolName};
 use crate::control::components::{self, ComponentLine};
@@ -19,7 +21,7 @@ use crate::market::{SeriesName, Symbol};
 use crate::status::sink::StatusRecord;
 use crate::status::{Board, ComponentStatus, Tally, Totals};
 use crate::store::reader::{ReadError, Reader};
-use crate::store::{Store, StoreError, SymbolState};
+use crate::store::{Event, Store, StoreError, SymbolState};
 
 /// See the module. Clones speak of the same collector, and keep it neither running nor reachable.
 #[derive(Clone)]
@@ -212,6 +214,43 @@ impl Remote {
             });
         };
         Ok(feed::closed_after(&*self.store, row.id, series, heard, limit).await?)
+    }
+
+    // --- events -----------------------------------------------------------------------------
+
+    /// Tells an actor of events as they are recorded: every one of its subscription, in the order of
+    /// their numbers, at the actor's own pace; see [`ListenEvents`]. An earlier subscription of the actor
+    /// to events ends.
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub async fn subscribe_events(&self, to: Recipient<Event>, wants: Subscription) -> Result<(), ListenError> {
+        self.addr.send(ListenEvents { to, wants }).await.unwrap_or(Err(ListenError::Ended))
+    }
+
+    /// Tells an actor no more events.
+    ///
+    /// # Errors
+    /// [`ListenError::Ended`].
+    pub async fn unsubscribe_events(&self, actor: Recipient<Event>) -> Result<(), ListenError> {
+        self.addr.send(UnlistenEvents(actor)).await.unwrap_or(Err(ListenError::Ended))
+    }
+
+    /// A receiver of every event that is recorded from now on; see [`BroadcastEvents`].
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub async fn subscribe_events_broadcast(&self) -> Result<broadcast::Receiver<Event>, ListenError> {
+        self.addr.send(BroadcastEvents).await.unwrap_or(Err(ListenError::Ended))
+    }
+
+    /// The events after a number, read from the store, at most `limit`; also when the collector has
+    /// ended.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn events_after(&self, number: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        self.store.events_after(number, limit).await
     }
 }
 

@@ -99,14 +99,28 @@ pub enum LedgerChange {
     Withdraw(Span, Coverage),
 }
 
+impl LedgerChange {
+    /// The stretch it speaks of.
+    pub fn span(&self) -> Span {
+        match self {
+            LedgerChange::Set(span, _) | LedgerChange::Unverify(span) | LedgerChange::Withdraw(span, _) => *span,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn span_mut(&mut self) -> &mut Span {
+        match self {
+            LedgerChange::Set(span, _) | LedgerChange::Unverify(span) | LedgerChange::Withdraw(span, _) => span,
+        }
+    }
+}
+
 /// The stretch of the time line that the statements speak of: all that [`apply`] may change.
 /// `None` when they say nothing.
 pub fn window(changes: &[LedgerChange], extent: Option<Span>) -> Option<Span> {
     changes
         .iter()
-        .map(|change| match change {
-            LedgerChange::Set(span, _) | LedgerChange::Unverify(span) | LedgerChange::Withdraw(span, _) => *span,
-        })
+        .map(LedgerChange::span)
         .chain(extent)
         .filter(|span| !span.is_empty())
         .reduce(|a, b| Span::new(a.from.min(b.from), a.to.max(b.to)))

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod candle;
 pub mod coverage;
 pub mod exact_sum;
+pub mod gaps;
 pub mod grid;
 pub mod ledger;
 pub mod resample;

@@ -1,4 +1,4 @@
-//! What is mirrored to Redis, for programs beside the collector: status, candles, commands.
+//! What is mirrored to Redis, for programs beside the collector: status, candles, events, commands.
 //!
 //! Redis is never needed: while it is away, the mirror is late and nothing else is. What is
 //! mirrored is read again from where it is kept (the board, the store), so an outage costs no
@@ -6,6 +6,7 @@
 
 pub mod candles;
 pub mod commands;
+pub mod events;
 pub mod link;
 pub mod process_cache;
 
@@ -25,7 +26,8 @@ pub struct Options {
     pub prefix: String,
     /// Bars kept in the list of each series; 0 for no lists.
     pub cache_bars: u32,
-    /// About how many entries the stream of final candles keeps, of all series together.
+    /// About how many entries the stream of final candles keeps, of all series together; that of events
+    /// as many.
     pub stream_length: usize,
     /// Open bars are told too.
     pub forming: bool,

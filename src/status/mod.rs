@@ -143,7 +143,7 @@ pub struct ComponentStatus {
     pub coverage_percent: Option<f64>,
     /// Share that needs no more work (complete or unavailable), 0 to 100.
     pub settled_percent: Option<f64>,
-    /// Stretches that are missing although they closed a while ago, without history still to be read.
+    /// Stretches that are missing although they are overdue, without history still to be read.
     pub open_gaps: Option<u64>,
 }
 

@@ -22,6 +22,7 @@ struct Counters {
     spool_bytes: AtomicU64,
     spool_limit_bytes: AtomicU64,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
+    pruned: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// A reading of the counters.
@@ -47,6 +48,8 @@ pub struct Totals {
     pub spool_limit_bytes: u64,
     /// What was left out, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
+    /// What was removed because it is not kept any more, by kind: `candles`, `revisions`, `trades`, `events`.
+    pub pruned: BTreeMap<&'static str, u64>,
     /// What was counted of each exchange, by its id.
     pub exchanges: BTreeMap<&'static str, VenueTotals>,
 }
@@ -82,6 +85,13 @@ impl Tally {
         }
     }
 
+    /// Counts rows of a kind that were removed because they are not kept any more.
+    pub fn pruned(&self, kind: &'static str, count: u64) {
+        if count > 0 {
+            *self.0.pruned.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += count;
+        }
+    }
+
     /// Reads all counters.
     pub fn totals(&self) -> Totals {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -98,6 +108,7 @@ impl Tally {
             spool_rows: read(&self.0.spool_rows),
             spool_bytes: read(&self.0.spool_bytes),
             spool_limit_bytes: read(&self.0.spool_limit_bytes),
+            pruned: self.0.pruned.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             dropped: self.0.dropped.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             exchanges,
         }

@@ -66,7 +66,7 @@ pub async fn inventory(
 
 fn take(symbol: &SymbolRow, timeframe: Timeframe, held: Option<&Holding>, now: DateTime<Utc>) -> SeriesInventory {
     let grid = grid_of(symbol, timeframe);
-    let wanted = wanted_span(&grid, symbol.backfill_from, now);
+    let wanted = wanted_span(&grid, symbol.candles_from(timeframe), now);
     let entries = held.map_or(&[][..], |held| &held.ledger);
     // An import speaks of what no collector has looked at yet.
     let spoken = entries.last().map(|entry| entry.span.to);
@@ -182,6 +182,16 @@ pub async fn verify(
     // The ledger first: rows that arrive while we read can only add to what it said.
     let entries = store.ledger(series.id).await?;
     let mut violations = check_tiling(&entries, &grid, backfill_from, series.observed_until);
+    if let Some(first) = entries.first().map(|first| first.span.from) {
+        // History that was asked for after the ledger was begun, and that no collector has seen yet, is
+        // a gap, but the ledger does not lie about it unless candles are there.
+        let begins = |violation: &Violation| matches!(violation, Violation::Untiled(span) if span.to <= first);
+        let query =
+            CandleQuery { span: Span::new(DateTime::<Utc>::MIN_UTC, first), limit: Some(1), newest_first: false };
+        if violations.iter().any(begins) && store.candles(series.id, query).await?.is_empty() {
+            violations.retain(|violation| !begins(violation));
+        }
+    }
     for span in complete(&entries).spans() {
         check_rows(store, series.id, &grid, absence, *span, &mut violations).await?;
     }
@@ -204,10 +214,7 @@ fn check_tiling(
         known.insert(*span);
     }
     if let Some(observed_until) = observed_until {
-        // Whoever wants more history moves the left edge, as time moves the right one: what lies before
-        // all entries is spoken of when a collector has seen that.
-        let spoken_from = entries.first().map_or(observed_until, |first| first.span.from);
-        let extent = Span::new(grid.bucket_at(backfill_from).max(spoken_from), observed_until);
+        let extent = Span::new(grid.bucket_at(backfill_from), observed_until);
         violations.extend(known.gaps(extent).spans().iter().copied().map(Violation::Untiled));
     }
     violations

@@ -8,12 +8,15 @@
 //! Does not decide what to fetch and does not know venues.
 
 pub mod conformance;
+mod error;
+pub mod event;
 mod fault;
 pub mod inventory;
 mod opening;
 pub mod postgres;
 pub mod precedence;
 pub mod reader;
+pub mod retention;
 pub mod rows;
 pub mod spool;
 pub mod sqlite;
@@ -33,6 +36,9 @@ pub use crate::market::ledger::{Coverage, LedgerChange, LedgerEntry};
 use opening::url_fault;
 pub use opening::{Access, Migrated, check_url, migrate, open, open_with_clock};
 
+pub use error::StoreError;
+pub use event::{Event, ModeChange};
+pub use retention::{Cut, Kept, Prunable, Pruned};
 pub use rows::{
     AnchorsRow, CandleSource, CommandRow, ExchangeMode, ExchangeRow, NewSymbol, NumberedCandle, OldCandle, SeriesRow,
     StatusRow, StoredCandle, SymbolChange, SymbolRow, SymbolState, TickerRow,
@@ -61,12 +67,15 @@ pub struct SeriesChange {
     pub extent: Option<(Span, &'static str)>,
     /// The current state of the open bucket, replaced in place.
     pub forming: Option<Candle>,
+    /// What is missing before this is told as a gap; `None`: no gap is told of this change.
+    #[serde(default)]
+    pub overdue: Option<DateTime<Utc>>,
 }
 
 impl SeriesChange {
     /// A change that does nothing yet.
     pub fn new(series: SeriesId) -> SeriesChange {
-        SeriesChange { series, candles: Vec::new(), ledger: Vec::new(), extent: None, forming: None }
+        SeriesChange { series, candles: Vec::new(), ledger: Vec::new(), extent: None, forming: None, overdue: None }
     }
 
     /// How much there is to write, in rows.
@@ -137,6 +146,8 @@ pub struct WriteBatch {
     pub trades: Vec<TradesChange>,
     /// Tickers; the last of a symbol stays.
     pub tickers: Vec<TickerChange>,
+    /// How symbols are kept live, oldest first.
+    pub modes: Vec<ModeChange>,
 }
 
 impl WriteBatch {
@@ -171,6 +182,8 @@ pub struct SeriesOutcome {
     pub withdrawn: u64,
     /// `series.last_sequence` afterwards.
     pub last_sequence: i64,
+    /// The number of the last event that the transaction recorded, of whichever series.
+    pub last_event: Option<i64>,
 }
 
 /// What is held of one series.
@@ -184,82 +197,6 @@ pub struct Holding {
     pub first_candle: Option<DateTime<Utc>>,
     /// Open time of the newest final candle.
     pub last_candle: Option<DateTime<Utc>>,
-}
-
-/// Why the store could not do something.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The URL names no backend or cannot be read.
-    #[error(
-        "bad database URL {url:?}: {message}; write sqlite://PATH (sqlite://candlewick.db) or postgres://USER@HOST/DATABASE"
-    )]
-    Url {
-        /// The URL, credentials removed.
-        url: String,
-        /// What is wrong.
-        message: String,
-    },
-    /// The database cannot be opened or reached now.
-    #[error("cannot open {url}: {message}")]
-    Unavailable {
-        /// The URL, credentials removed.
-        url: String,
-        /// The cause.
-        message: String,
-    },
-    /// Somebody else holds a lock; waiting may help.
-    #[error("the database is locked by another program; close it or wait ({0})")]
-    Locked(String),
-    /// No space left.
-    #[error("no space left for the database; free some and nothing is lost ({0})")]
-    Full(String),
-    /// The database or its folder cannot be written.
-    #[error("the database cannot be written; check the permissions ({0})")]
-    ReadOnly(String),
-    /// Another collector is running on this database.
-    #[error("another collector holds this database ({holder}); stop it first, or use another --database")]
-    Held {
-        /// Who, as written in the lock.
-        holder: String,
-    },
-    /// The schema has migrations this program does not know.
-    #[error("the database has schema version {found}, this program knows up to {known}; use a newer candlewick")]
-    NewerSchema {
-        /// Newest migration found.
-        found: String,
-        /// Newest migration known.
-        known: String,
-    },
-    /// The schema is older than this program needs.
-    #[error("the database lacks {pending} migration(s); run `candlewick migrate`")]
-    OlderSchema {
-        /// How many are pending.
-        pending: usize,
-    },
-    /// The file is no database, or a broken one.
-    #[error("the database is damaged or not a database: {0}")]
-    Corrupt(String),
-    /// One change of the batch can never be stored.
-    #[error("the database refused the data: {0}")]
-    Refused(String),
-    /// A row that this program cannot read.
-    #[error("unreadable row in {table}: {message}")]
-    Row {
-        /// The table.
-        table: &'static str,
-        /// What is wrong, with the key of the row.
-        message: String,
-    },
-}
-
-impl StoreError {
-    /// True when the same write may succeed later.
-    pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            StoreError::Unavailable { .. } | StoreError::Locked(_) | StoreError::Full(_) | StoreError::ReadOnly(_)
-        )
-    }
 }
 
 /// Held while a collector (or a command that writes data) works on a database; released on drop.
@@ -318,7 +255,9 @@ pub trait Store: Send + Sync + Debug + 'static {
     async fn symbols(&self) -> Result<Vec<SymbolRow>, StoreError>;
 
     /// Adds a symbol (creating its exchange row when absent), or widens an existing one:
-    /// timeframes are united, `backfill_from` only moves back, a removed one comes back.
+    /// timeframes are united, `backfill_from` only moves back, a removed one comes back. Of the
+    /// timeframes that are named, and of trades where they are asked for, what was pruned since
+    /// `new.backfill_from` is wanted again.
     async fn add_symbol(&self, new: &NewSymbol) -> Result<SymbolChange, StoreError>;
 
     /// Stops wanting a symbol. Its candles and ledger stay. False when it was not there.
@@ -348,6 +287,27 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// Writes everything or nothing. Outcomes are in the order of `batch.series`.
     async fn write(&self, batch: &WriteBatch) -> Result<Vec<SeriesOutcome>, StoreError>;
 
+    // --- retention --------------------------------------------------------------------------
+
+    /// Moves the beginning of what is wanted forward, and says of which series and trades it did. From
+    /// now on nothing before it is written, and `backfill_from` goes along as far as everything of the
+    /// symbol does. What is stored before it stays until [`Store::prune`] removes it.
+    async fn keep_from(&self, symbol: SymbolId, cuts: &[Cut]) -> Result<Vec<Cut>, StoreError>;
+
+    /// What holds anything from before its beginning, removed symbols as well.
+    async fn prunable(&self) -> Result<Vec<Prunable>, StoreError>;
+
+    /// How much [`Store::prune`] would remove of it altogether; its own beginning counts.
+    async fn count_before(&self, what: &Prunable) -> Result<Pruned, StoreError>;
+
+    /// Removes the oldest rows from before the beginning together with the ledger that speaks of them,
+    /// in one transaction, about `limit` of them at most.
+    async fn prune(&self, what: &Prunable, limit: u32) -> Result<Pruned, StoreError>;
+
+    /// Removes at most `limit` events from before an instant, the oldest; says how many. Their numbers
+    /// are not given again.
+    async fn prune_events(&self, before: DateTime<Utc>, limit: u32) -> Result<u64, StoreError>;
+
     // --- reading ----------------------------------------------------------------------------
 
     /// Final candles of a series, oldest first.
@@ -362,6 +322,13 @@ pub trait Store: Send + Sync + Debug + 'static {
         sequence: i64,
         limit: u32,
     ) -> Result<Vec<NumberedCandle>, StoreError>;
+
+    /// Events after `number`, in the order of their numbers, at most `limit`. Numbers are consecutive,
+    /// but for those that are not kept any more.
+    async fn events_after(&self, number: i64, limit: u32) -> Result<Vec<Event>, StoreError>;
+
+    /// The number of the newest event, 0 before the first; also when it is not kept any more.
+    async fn last_event(&self) -> Result<i64, StoreError>;
 
     /// The state of the open bucket as last written.
     async fn forming(&self, series: SeriesId) -> Result<Option<Candle>, StoreError>;

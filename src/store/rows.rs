@@ -5,7 +5,7 @@ use std::str::FromStr;
 use chrono::{DateTime, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{SeriesId, SymbolId};
+use super::{Kept, SeriesId, SymbolId};
 use crate::market::{Anchors, Candle, Rule, Session, Source, Symbol, Ticker, Timeframe, WeekStart};
 
 /// How an exchange's symbols are kept live.
@@ -70,7 +70,7 @@ pub struct SymbolRow {
     pub symbol: Symbol,
     /// Wanted timeframes, shortest first.
     pub timeframes: Vec<Timeframe>,
-    /// Everything from here on is wanted.
+    /// Everything from here on is wanted, but for what was pruned: see [`SymbolRow::candles_from`].
     pub backfill_from: DateTime<Utc>,
     /// Candles are wanted.
     pub collect_candles: bool,
@@ -84,6 +84,8 @@ pub struct SymbolRow {
     pub state: SymbolState,
     /// Where its buckets lie, once the venue has said so.
     pub anchors: Option<AnchorsRow>,
+    /// What was pruned of it.
+    pub kept: Kept,
 }
 
 /// What `symbols add` asks for.

@@ -31,8 +31,9 @@ pub async fn trade_gaps(
     let coverage = store.trade_coverage(symbol.id).await?;
     let absent: SpanSet = coverage.unavailable.iter().map(|(span, _)| *span).collect();
     let spoken = coverage.spans.union(&absent);
-    let edge = spoken.spans().last().map_or(symbol.backfill_from, |last| last.to.max(symbol.backfill_from));
-    let looked_at = Span::new(symbol.backfill_from, edge.min(now));
+    let from = symbol.trades_from();
+    let edge = spoken.spans().last().map_or(from, |last| last.to.max(from));
+    let looked_at = Span::new(from, edge.min(now));
     let lag = Span::new(edge, now);
     let inside = |(span, reason): (Span, String)| (span.intersect(looked_at), reason);
     Ok(Some(TradeGaps {

@@ -58,7 +58,7 @@ const SETTLED: Metric =
 const OPEN_GAPS: Metric = gauge(
     "candlewick_symbol_open_gaps",
     SYMBOL,
-    "Stretches that are missing two minutes after their close or later; history still to be read is left out.",
+    "Stretches that are missing although they are overdue; history still to be read is left out.",
 );
 const SYMBOL_RESTARTS: Metric =
     counter("candlewick_symbol_restarts_total", SYMBOL, "How often the symbol was started again after a failure.");
@@ -121,10 +121,12 @@ const SPOOL_ROWS: Metric =
 const SPOOL_BYTES: Metric = gauge("candlewick_spool_bytes", &[], "Size of what waits in the spool.");
 const SPOOL_LIMIT: Metric =
     gauge("candlewick_spool_limit_bytes", &[], "Size at which sources have to wait; 0 without a spool.");
+const PRUNED: Metric =
+    counter("candlewick_pruned_rows_total", &["kind"], "Rows removed because they are not kept any more, by kind.");
 const DROPPED: Metric = counter("candlewick_dropped_total", &["reason"], "What was left out, by reason.");
 
 /// Every metric, in the order in which they are told.
-pub const METRICS: [Metric; 32] = [
+pub const METRICS: [Metric; 33] = [
     BUILD,
     UP,
     STARTED,
@@ -156,6 +158,7 @@ pub const METRICS: [Metric; 32] = [
     SPOOL_ROWS,
     SPOOL_BYTES,
     SPOOL_LIMIT,
+    PRUNED,
     DROPPED,
 ];
 
@@ -301,6 +304,7 @@ fn page(records: &[StatusRecord], totals: &Totals, now_ms: i64, is_alive: bool) 
     ] {
         page.put(metric, [(vec![], total as f64)]);
     }
+    page.put(&PRUNED, totals.pruned.iter().map(|(kind, count)| (vec![*kind], *count as f64)));
     page.put(&DROPPED, totals.dropped.iter().map(|(reason, count)| (vec![*reason], *count as f64)));
     page.0
 }

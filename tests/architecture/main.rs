@@ -37,7 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("exchange", &["market"]),
     // Policies and network settings are values of the rooms that obey them; exchange ids are checked
     // against the registry.
-    ("config", &["exchange", "mirror", "store", "supervise", "transport"]),
+    ("config", &["exchange", "market", "mirror", "store", "supervise", "transport"]),
     // Symbols only: a shared parser or calendar would hide a shared mistake.
     ("sim", &["market"]),
     ("market", &[]),

@@ -4,6 +4,7 @@ mod explain;
 mod import;
 mod place;
 mod reading;
+mod retention;
 mod settings;
 mod tickers;
 mod trades;

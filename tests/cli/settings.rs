@@ -1,7 +1,5 @@
 //! What to collect, where it is kept, and by which configuration.
 
-use std::path::Path;
-
 use candlewick::exchange::registry;
 use chrono::Utc;
 
@@ -227,6 +225,7 @@ fn the_schema_is_made_once_and_its_version_is_told() {
 
 #[test]
 fn databases_that_cannot_be_used_are_told_apart() {
+    let steps = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite")).unwrap().count();
     let place = Place::new();
     let words = |line: &str| {
         let ran = place.run(line);
@@ -246,11 +245,9 @@ fn databases_that_cannot_be_used_are_told_apart() {
         "error: the database is damaged or not a database: file is not a database\n"
     );
     place.put("empty.db", "");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite");
-    let migrations = std::fs::read_dir(folder).unwrap().count();
     assert_eq!(
         words("gaps --database empty.db"),
-        format!("error: the database lacks {migrations} migration(s); run `candlewick migrate`\n")
+        format!("error: the database lacks {steps} migration(s); run `candlewick migrate`\n")
     );
     place.run("migrate").ok();
     place.sql("INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')");

@@ -5,6 +5,7 @@ mod support;
 
 mod commands;
 mod ear;
+mod events;
 mod feed;
 mod hosts;
 mod neighbours;

@@ -17,6 +17,7 @@ mod monitor;
 mod candles;
 mod control;
 mod crowd;
+mod events;
 mod program_runs;
 mod stage;
 mod status;

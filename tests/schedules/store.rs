@@ -194,4 +194,11 @@ pass_on! {
     Changes update_command(id: &str, outcome: &str, report: Option<&str>) -> bool;
     Reads open_commands() -> Vec<CommandRow>;
     Reads command(id: &str) -> Option<CommandRow>;
+    Changes keep_from(symbol: SymbolId, cuts: &[Cut]) -> Vec<Cut>;
+    Reads prunable() -> Vec<Prunable>;
+    Reads count_before(what: &Prunable) -> Pruned;
+    Changes prune(what: &Prunable, limit: u32) -> Pruned;
+    Changes prune_events(before: DateTime<Utc>, limit: u32) -> u64;
+    Reads events_after(number: i64, limit: u32) -> Vec<Event>;
+    Reads last_event() -> i64;
 }

@@ -76,7 +76,7 @@ async fn what_comes_out_is_what_went_in_to_the_last_bit_and_in_order_also_after_
     let spooled = spool(folder.path(), URL).await.unwrap();
     let written: Vec<_> = (1..=3).map(everything).collect();
     for (n, (change, trades)) in (1..).zip(&written) {
-        let entry = Entry { owner: &owner(n), series: std::slice::from_ref(change), trades: Some(trades) };
+        let entry = Entry { owner: &owner(n), series: std::slice::from_ref(change), trades: Some(trades), modes: &[] };
         assert_eq!(spooled.append(&[entry]).await.unwrap(), n);
     }
     let before = spooled.backlog().depth();
@@ -98,7 +98,7 @@ async fn what_comes_out_is_what_went_in_to_the_last_bit_and_in_order_also_after_
     drop(spooled);
     let spooled = spool(folder.path(), URL).await.unwrap();
     let (change, _) = everything(1);
-    let entry = Entry { owner: &owner(1), series: &[change], trades: None };
+    let entry = Entry { owner: &owner(1), series: &[change], trades: None, modes: &[] };
     assert_eq!(spooled.append(&[entry]).await.unwrap(), 4, "a ticket is never given out twice");
 }
 
@@ -108,7 +108,7 @@ async fn what_is_one_transaction_names_no_series_twice() {
     let spooled = spool(folder.path(), URL).await.unwrap();
     for series in [1, 2, 1, 3] {
         let (change, _) = everything(series);
-        let entry = Entry { owner: &owner(series), series: &[change], trades: None };
+        let entry = Entry { owner: &owner(series), series: &[change], trades: None, modes: &[] };
         spooled.append(&[entry]).await.unwrap();
     }
     let tickets = async |limit| spooled.oldest(limit).await.unwrap().iter().map(|job| job.ticket).collect::<Vec<_>>();
@@ -126,7 +126,7 @@ async fn only_its_owner_may_read_the_file_and_each_database_has_its_own() {
     let other = spool(folder.path(), "postgres://me@db.example.org/other").await.unwrap();
     assert_eq!(other.path(), folder.path().join("candlewick-db.example.org-other.spool"));
     let (change, _) = everything(1);
-    first.append(&[Entry { owner: &owner(1), series: &[change], trades: None }]).await.unwrap();
+    first.append(&[Entry { owner: &owner(1), series: &[change], trades: None, modes: &[] }]).await.unwrap();
     let mut seen = 0;
     for file in std::fs::read_dir(folder.path()).unwrap() {
         let file = file.unwrap();
@@ -193,7 +193,7 @@ async fn a_damaged_file_is_named_and_nothing_of_it_is_dropped() {
     let spooled = spool(folder.path(), URL).await.unwrap();
     for _ in 0..200 {
         let (change, trades) = everything(1);
-        let entry = Entry { owner: &owner(1), series: &[change], trades: Some(&trades) };
+        let entry = Entry { owner: &owner(1), series: &[change], trades: Some(&trades), modes: &[] };
         spooled.append(&[entry]).await.unwrap();
     }
     drop(spooled);
@@ -225,7 +225,7 @@ async fn a_full_spool_takes_nothing_more_until_something_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let spooled = Spool::open(folder.path(), URL, 1_000).await.unwrap();
     let (change, _) = everything(1);
-    let entry = Entry { owner: &owner(1), series: &[change], trades: None };
+    let entry = Entry { owner: &owner(1), series: &[change], trades: None, modes: &[] };
     let mut last = 0;
     let error = loop {
         match spooled.append(&[entry]).await {

@@ -104,5 +104,5 @@ async fn spool(folder: &Path, url: &str) -> Result<Spool, SpoolError> {
 }
 
 async fn append(spool: &Spool, owner: &Owner, change: SeriesChange) -> i64 {
-    spool.append(&[Entry { owner, series: &[change], trades: None }]).await.unwrap()
+    spool.append(&[Entry { owner, series: &[change], trades: None, modes: &[] }]).await.unwrap()
 }

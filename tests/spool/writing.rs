@@ -70,7 +70,8 @@ impl Desk {
     }
 
     pub async fn save(&self, owner: &Arc<Owner>, change: SeriesChange) -> Result<Saved, SaveError> {
-        let message = SaveSymbol { owner: owner.clone(), series: Arc::new(vec![change]), trades: None };
+        let message =
+            SaveSymbol { owner: owner.clone(), series: Arc::new(vec![change]), trades: None, modes: Vec::new() };
         self.writer.send(message).await.unwrap()
     }
 

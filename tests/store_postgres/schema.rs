@@ -1,7 +1,5 @@
 //! The schema as others meet it: by plain SQL, with fewer rights, from a newer program.
 
-use std::path::{Path, PathBuf};
-
 use candlewick::market::Timeframe;
 use candlewick::store::{self, Access, StoreError, SymbolState, conformance};
 
@@ -155,18 +153,16 @@ async fn the_schema_goes_down_and_up_again_the_same() {
                       SELECT tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1";
     let before = server.sql(name(&url), everything);
     assert!(before.lines().count() > 100, "the whole schema is there");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
-    let mut migrations: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    migrations.sort();
-    let step = |migration: &PathBuf, way| std::fs::read_to_string(migration.join(way)).unwrap();
-    for migration in migrations.iter().rev() {
-        server.sql(name(&url), &step(migration, "down.sql"));
-    }
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres");
+    let mut steps: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    steps.sort();
+    let run = |step: &std::path::PathBuf, file: &str| {
+        server.sql(name(&url), &std::fs::read_to_string(step.join(file)).unwrap());
+    };
+    steps.iter().rev().for_each(|step| run(step, "down.sql"));
     let left = server.sql(name(&url), everything);
     assert!(left.lines().all(|line| line.starts_with("__diesel_schema_migrations")), "{left}");
-    for migration in &migrations {
-        server.sql(name(&url), &step(migration, "up.sql"));
-    }
+    steps.iter().for_each(|step| run(step, "up.sql"));
     assert_eq!(server.sql(name(&url), everything), before);
 }
 

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use candlewick::clock::Clock;
 use candlewick::market::{Candle, Span, Symbol, Timeframe, Trade};
 use candlewick::store::{
-    AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, NumberedCandle,
-    OldCandle, SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId,
-    SymbolRow, SymbolState, TickerRow, TradeCoverage, WriteBatch,
+    AnchorsRow, CandleQuery, CollectorLock, CommandRow, Cut, Event, ExchangeRow, Holding, LedgerEntry, NewSymbol,
+    NumberedCandle, OldCandle, Prunable, Pruned, SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError,
+    StoredCandle, SymbolChange, SymbolId, SymbolRow, SymbolState, TickerRow, TradeCoverage, WriteBatch,
 };
 use chrono::{DateTime, Utc};
 
@@ -23,6 +23,8 @@ pub enum StoreCall<'a> {
     Ledger(SeriesId),
     Candles(SeriesId),
     CandlesAfter(SeriesId),
+    EventsAfter,
+    Prune,
     Write(&'a WriteBatch),
     PutStatuses(&'a [StatusRow]),
     RecordCommand(&'a CommandRow),
@@ -175,6 +177,36 @@ impl Store for FaultyStore {
     ) -> Result<Vec<NumberedCandle>, StoreError> {
         self.obey(StoreCall::CandlesAfter(series)).await?;
         at_once(self.inner.candles_after(series, sequence, limit))
+    }
+
+    async fn events_after(&self, number: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        self.obey(StoreCall::EventsAfter).await?;
+        at_once(self.inner.events_after(number, limit))
+    }
+
+    async fn last_event(&self) -> Result<i64, StoreError> {
+        at_once(self.inner.last_event())
+    }
+
+    async fn keep_from(&self, symbol: SymbolId, cuts: &[Cut]) -> Result<Vec<Cut>, StoreError> {
+        at_once(self.inner.keep_from(symbol, cuts))
+    }
+
+    async fn prunable(&self) -> Result<Vec<Prunable>, StoreError> {
+        at_once(self.inner.prunable())
+    }
+
+    async fn count_before(&self, what: &Prunable) -> Result<Pruned, StoreError> {
+        at_once(self.inner.count_before(what))
+    }
+
+    async fn prune(&self, what: &Prunable, limit: u32) -> Result<Pruned, StoreError> {
+        self.obey(StoreCall::Prune).await?;
+        at_once(self.inner.prune(what, limit))
+    }
+
+    async fn prune_events(&self, before: DateTime<Utc>, limit: u32) -> Result<u64, StoreError> {
+        at_once(self.inner.prune_events(before, limit))
     }
 
     async fn forming(&self, series: SeriesId) -> Result<Option<Candle>, StoreError> {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use super::ExchangeActor;
-use crate::actors::messages::Condemn;
+use crate::actors::messages::{Condemn, away};
 use crate::actors::stream::StreamKey;
 use crate::exchange::Channel;
 use crate::market::Symbol;
@@ -49,8 +49,14 @@ impl Polled {
 
 impl ExchangeActor {
     /// Polls a symbol for a while, then lets its stream try again.
-    pub(super) fn poll_for(&mut self, symbol: Symbol, rest: std::time::Duration, ctx: &mut Context<Self>) {
-        self.detach(&symbol);
+    pub(super) fn poll_for(
+        &mut self,
+        symbol: Symbol,
+        rest: std::time::Duration,
+        reason: &'static str,
+        ctx: &mut Context<Self>,
+    ) {
+        self.detach(&symbol, reason);
         let until = self.setup.venue.clock.now() + rest;
         self.lines.polled.until.insert(symbol.clone(), until);
         ctx.run_later(self.wall_until(until), move |actor, ctx| {
@@ -84,7 +90,7 @@ impl ExchangeActor {
         let times = self.lines.polled.times(&symbol, now, within);
         let rest = policy.rest(times, self.setup.jitter.draw());
         self.lines.polled.deaf.insert(symbol.clone(), (times.saturating_add(1), now + rest));
-        self.poll_for(symbol, rest, ctx);
+        self.poll_for(symbol, rest, away::STREAM_SILENT, ctx);
         condemned.into_iter().for_each(|key| self.condemn(key, ctx));
     }
 

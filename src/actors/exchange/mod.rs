@@ -25,7 +25,8 @@ use self::rest::{CandleWork, Rest, TradeWork, Work};
 use self::streams::Lines;
 use self::tickers::Tickers;
 use super::messages::{
-    Configure, Door, FetchCandles, FetchError, FetchTrades, FetchedPage, FetchedTrades, Stop, TurnedAway,
+    Configure, Door, FetchCandles, FetchError, FetchTrades, FetchedPage, FetchedTrades, KeepFrom, Stop, TurnedAway,
+    away,
 };
 use super::probe::ProbeActor;
 use super::status::StatusActor;
@@ -199,7 +200,13 @@ impl ExchangeActor {
         while let Some((symbol, row)) = next.pop_first() {
             let known = self.wanted.insert(symbol.clone(), row.clone());
             match known {
-                Some(known) if wants_the_same(&known, &row) => {}
+                Some(known) if wants_the_same(&known, &row) => {
+                    if let Some(addr) = self.symbols.addr(&symbol)
+                        && begins_later(&known, &row)
+                    {
+                        addr.do_send(KeepFrom(row));
+                    }
+                }
                 Some(_) => {
                     // A living child ends and its next life has the new settings; others start now.
                     self.stop_symbol(&symbol);
@@ -235,7 +242,7 @@ impl ExchangeActor {
     fn mode_changed(&mut self, ctx: &mut Context<Self>) {
         if self.setup.row.mode == ExchangeMode::Poll {
             let symbols: Vec<Symbol> = self.wanted.keys().cloned().collect();
-            symbols.iter().for_each(|symbol| self.detach(symbol));
+            symbols.iter().for_each(|symbol| self.detach(symbol, away::CONFIGURED));
             self.streams.living().for_each(|(_, stream)| stream.do_send(Stop));
         } else if self.streams_work {
             self.attach_all(ctx);
@@ -266,16 +273,23 @@ fn by_name(rows: Vec<SymbolRow>) -> BTreeMap<Symbol, Arc<SymbolRow>> {
     rows.into_iter().map(|row| (row.symbol.clone(), Arc::new(row))).collect()
 }
 
-/// True when a change of the row does not concern its actor.
+/// True when a change of the row does not concern its actor, or only in that less of the past is kept.
 fn wants_the_same(known: &SymbolRow, row: &SymbolRow) -> bool {
     let pausing = |state: &SymbolState| *state == SymbolState::Paused;
+    let parts = || row.parts().into_iter();
     known.timeframes == row.timeframes
-        && known.backfill_from == row.backfill_from
+        && parts().all(|part| known.begin(part) <= row.begin(part))
+        && known.backfill_from <= row.backfill_from
         && known.collect_candles == row.collect_candles
         && known.collect_trades == row.collect_trades
         && known.candle_source == row.candle_source
         && known.only_ticker == row.only_ticker
         && pausing(&known.state) == pausing(&row.state)
+}
+
+/// True when some of what is kept of a symbol begins later than it did.
+fn begins_later(known: &SymbolRow, row: &SymbolRow) -> bool {
+    known.backfill_from < row.backfill_from || row.parts().into_iter().any(|part| known.begin(part) < row.begin(part))
 }
 
 impl Actor for ExchangeActor {

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::ExchangeActor;
 use super::streams::Line;
-use crate::actors::messages::Stop;
+use crate::actors::messages::{Stop, away};
 use crate::actors::stream::StreamKey;
 use crate::engine::budget::{Admission, Priority};
 use crate::engine::settle::ConnectionId;
@@ -162,7 +162,7 @@ impl ExchangeActor {
             info!(exchange = self.setup.venue.id(), "a connection was replaced");
         }
         let rest = self.setup.deaf.rest;
-        left.into_iter().for_each(|symbol| self.poll_for(symbol, rest, ctx));
+        left.into_iter().for_each(|symbol| self.poll_for(symbol, rest, away::STREAM_REFUSED, ctx));
         self.report();
     }
 }

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::ExchangeActor;
 use super::deaf::Polled;
-use crate::actors::messages::{Stop, StreamDetached, StreamNews, StreamNotice, Subscribe, Unsubscribe};
+use crate::actors::messages::{Stop, StreamDetached, StreamNews, StreamNotice, Subscribe, Unsubscribe, away};
 use crate::actors::stream::{StreamActor, StreamKey, StreamSetup};
 use crate::actors::symbol::streamed_channels;
 use crate::engine::budget::{Admission, Priority};
@@ -130,13 +130,13 @@ impl ExchangeActor {
 
     /// Takes a symbol off all connections; it polls from now on. A connection that carries nothing
     /// any more is closed.
-    pub(super) fn detach(&mut self, symbol: &Symbol) {
+    pub(super) fn detach(&mut self, symbol: &Symbol, reason: &'static str) {
         let Some(instrument) = self.instruments.get(symbol) else { return };
         for (key, line) in &mut self.lines.lines {
             if line.carries.remove(symbol).is_some()
                 && let Some(stream) = self.streams.addr(key)
             {
-                stream.do_send(Unsubscribe { stream_id: instrument.stream_id.clone() });
+                stream.do_send(Unsubscribe { stream_id: instrument.stream_id.clone(), reason });
                 if line.carries.is_empty() {
                     stream.do_send(Stop);
                 }
@@ -257,7 +257,7 @@ impl Handler<StreamNotice> for ExchangeActor {
             }
             (StreamNews::Refused { symbol, error }, _) => {
                 info!(%symbol, %error, "polled, because its stream was refused");
-                self.poll_for(symbol, self.setup.deaf.rest, ctx);
+                self.poll_for(symbol, self.setup.deaf.rest, away::STREAM_REFUSED, ctx);
             }
             (StreamNews::Closing, Some((key, _))) => {
                 let key = *key;
@@ -278,13 +278,14 @@ impl Handler<ChildExited<StreamKey>> for ExchangeActor {
         let now = self.setup.venue.clock.now();
         let Some(decision) = self.streams.exited(&message, now, self.setup.jitter.draw()) else { return };
         let key = message.id;
+        let reason = if self.is_stopping { away::STOPPED } else { away::CONNECTION_LOST };
         let line = self.lines.lines.get_mut(&key);
         if let Some(planned) = line.and_then(|line| line.rotation.take()) {
             ctx.cancel_future(planned);
         }
         if let Some(line) = self.lines.lines.get(&key) {
             // One that was taken off it a moment ago may not have been told.
-            let detached = StreamDetached { connection: line.connection };
+            let detached = StreamDetached { connection: line.connection, reason };
             self.symbols.living().for_each(|(_, receiver)| receiver.do_send(detached));
         }
         if self.is_stopping {

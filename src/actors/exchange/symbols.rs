@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::ExchangeActor;
 use crate::actors::messages::audit::{AuditError, AuditSeries};
-use crate::actors::messages::{Forget, Report, Stop, SymbolNews, SymbolNotice};
+use crate::actors::messages::{Forget, Report, Stop, SymbolNews, SymbolNotice, away};
 use crate::actors::symbol::{SymbolActor, SymbolSetup};
 use crate::exchange::Instrument;
 use crate::market::Symbol;
@@ -100,7 +100,7 @@ impl ExchangeActor {
 
     pub(super) fn stop_symbol(&mut self, symbol: &Symbol) {
         self.cancel(symbol);
-        self.detach(symbol);
+        self.detach(symbol, away::STOPPED);
         if let Some(addr) = self.symbols.addr(symbol) {
             addr.do_send(Stop);
         }

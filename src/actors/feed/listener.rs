@@ -1,14 +1,13 @@
 //! One subscriber: what it wants, what it was told, and how the next message reaches it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use actix::prelude::*;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tracing::warn;
 
+use super::outlet::{Gone, Outlet, Place};
 use super::{Heads, closed_after};
 use crate::actors::messages::CandleClosed;
 use crate::actors::messages::host::{ListenError, Subscription};
@@ -17,22 +16,15 @@ use crate::store::{SeriesId, Store, StoreError};
 
 /// Rows read of one series before the next one has its turn.
 const PAGE: u32 = 500;
-/// Wait after a read that failed, and before an actor that is being started again is told again.
+/// Wait after a read that failed.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// Where messages go.
-pub(super) enum Outlet {
-    Actor(Recipient<CandleClosed>),
-    Broadcast(broadcast::Sender<CandleClosed>),
-}
 
 /// See the module. Outlives the lives of the FeedActor.
 pub(super) struct Listener {
-    pub(super) outlet: Outlet,
+    pub(super) place: Place<CandleClosed>,
     wants: Subscription,
     /// The last number told, by series.
     told: Mutex<BTreeMap<SeriesId, i64>>,
-    has_ended: AtomicBool,
 }
 
 /// Why telling has stopped.
@@ -41,12 +33,22 @@ enum Stopped {
     Store(StoreError),
 }
 
+impl From<Gone> for Stopped {
+    fn from(_: Gone) -> Stopped {
+        Stopped::Gone
+    }
+}
+
 impl Listener {
     /// A subscriber that was told nothing yet, of a store with these series.
     ///
     /// # Errors
     /// [`ListenError::NotThere`].
-    pub(super) fn new(outlet: Outlet, wants: Subscription, heads: &Heads) -> Result<Listener, ListenError> {
+    pub(super) fn new(
+        outlet: Outlet<CandleClosed>,
+        wants: Subscription,
+        heads: &Heads,
+    ) -> Result<Listener, ListenError> {
         let mut told = BTreeMap::new();
         for (id, head) in heads.iter().filter(|(_, head)| wants.hears(&head.name)) {
             let from = if wants.is_from_first() { 0 } else { head.last };
@@ -56,12 +58,7 @@ impl Listener {
             }
             told.insert(*id, heard);
         }
-        Ok(Listener { outlet, wants, told: Mutex::new(told), has_ended: AtomicBool::new(false) })
-    }
-
-    /// Nothing more is told.
-    pub(super) fn end(&self) {
-        self.has_ended.store(true, Ordering::Relaxed);
+        Ok(Listener { place: Place::new(outlet), wants, told: Mutex::new(told) })
     }
 
     fn told(&self) -> MutexGuard<'_, BTreeMap<SeriesId, i64>> {
@@ -110,28 +107,9 @@ impl Listener {
         let is_full = page.len() == PAGE as usize;
         for closed in page {
             let sequence = closed.sequence;
-            self.hand_over(closed).await?;
+            self.place.hand_over(closed).await?;
             self.told().insert(id, sequence);
         }
         Ok(is_full)
-    }
-
-    async fn hand_over(&self, closed: CandleClosed) -> Result<(), Stopped> {
-        if self.has_ended.load(Ordering::Relaxed) {
-            return Err(Stopped::Gone);
-        }
-        match &self.outlet {
-            Outlet::Broadcast(sender) => sender.send(closed).map(drop).map_err(|_| Stopped::Gone),
-            Outlet::Actor(actor) => {
-                while actor.send(closed.clone()).await.is_err() {
-                    // One that its own supervisor starts again keeps its address.
-                    if !actor.connected() || self.has_ended.load(Ordering::Relaxed) {
-                        return Err(Stopped::Gone);
-                    }
-                    tokio::time::sleep(RETRY).await;
-                }
-                Ok(())
-            }
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Tells hosts of candles that are committed: actors one at a time and at their own pace, broadcast
+//! Tells hosts of candles and events that are committed: actors one at a time and at their own pace, broadcast
 //! receivers at once.
 //!
 //! The writer only mentions which series went on to which number, and waits for nobody. What a
@@ -6,7 +6,9 @@
 //! is kept for the slow, nothing is lost by a death in between, and a subscriber of the next start goes
 //! on where it was.
 
+mod events;
 mod listener;
+mod outlet;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +24,9 @@ use crate::market::SeriesName;
 use crate::store::{SeriesId, Store, StoreError};
 use crate::supervise::exit::ExitGuard;
 use crate::supervise::family::Member;
-use listener::{Listener, Outlet};
+use events::EventListeners;
+use listener::Listener;
+use outlet::Outlet;
 
 /// How often the store is asked for what nobody mentioned.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -41,18 +45,21 @@ type Heads = BTreeMap<SeriesId, Head>;
 
 /// The subscribers of a collector, whichever life of the FeedActor serves them.
 #[derive(Clone, Default)]
-pub struct Listeners(Arc<Mutex<Vec<Arc<Listener>>>>);
+pub struct Listeners {
+    candles: Arc<Mutex<Vec<Arc<Listener>>>>,
+    events: EventListeners,
+}
 
 impl Listeners {
     fn all(&self) -> MutexGuard<'_, Vec<Arc<Listener>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.candles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn end(&self, is_meant: impl Fn(&Listener) -> bool) {
         self.all().retain(|listener| {
             let stays = !is_meant(listener);
             if !stays {
-                listener.end();
+                listener.place.end();
             }
             stays
         });
@@ -77,6 +84,8 @@ pub struct FeedActor {
     listeners: Listeners,
     /// Gone when the actor is stopping: who has caught up then has heard all.
     heads: Option<watch::Sender<Heads>>,
+    /// Moves when there may be a new event; gone like `heads`.
+    ticks: Option<watch::Sender<u64>>,
     /// How many subscribers are served just now.
     serving: usize,
     is_looking: bool,
@@ -95,6 +104,7 @@ impl FeedActor {
             store: setup.store,
             listeners: setup.listeners,
             heads: Some(watch::Sender::new(Heads::new())),
+            ticks: Some(watch::Sender::new(0)),
             serving: 0,
             is_looking: false,
             looks_again: false,
@@ -248,8 +258,15 @@ impl Actor for FeedActor {
         for listener in listeners {
             self.serve(listener, ctx);
         }
+        let listeners = self.listeners.events.all().clone();
+        for listener in listeners {
+            self.serve_events(listener, ctx);
+        }
         self.look(ctx);
-        ctx.run_interval(LOOK_EVERY, |actor, ctx| actor.look(ctx));
+        ctx.run_interval(LOOK_EVERY, |actor, ctx| {
+            actor.look(ctx);
+            actor.tick();
+        });
     }
 }
 
@@ -257,11 +274,14 @@ impl Handler<SeriesWritten> for FeedActor {
     type Result = ();
 
     fn handle(&mut self, message: SeriesWritten, ctx: &mut Context<Self>) {
+        if message.is_event {
+            self.tick();
+        }
         let Some(heads) = &self.heads else { return };
         let mut is_unknown = false;
         heads.send_if_modified(|heads| {
             let mut is_news = false;
-            for news in &message.0 {
+            for news in &message.series {
                 match heads.get_mut(&news.series) {
                     Some(head) if head.last < news.last_sequence => (head.last, is_news) = (news.last_sequence, true),
                     Some(_) => {}
@@ -282,7 +302,7 @@ impl Handler<Listen> for FeedActor {
     fn handle(&mut self, Listen { to, wants }: Listen, _: &mut Context<Self>) -> Self::Result {
         self.add(move |actor, heads| {
             let listener = Listener::new(Outlet::Actor(to.clone()), wants, heads)?;
-            actor.listeners.end(|other| matches!(&other.outlet, Outlet::Actor(known) if *known == to));
+            actor.listeners.end(|other| other.place.is_of(&to));
             Ok((Some(listener), ()))
         })
     }
@@ -292,7 +312,7 @@ impl Handler<Unlisten> for FeedActor {
     type Result = Result<(), ListenError>;
 
     fn handle(&mut self, Unlisten(actor): Unlisten, _: &mut Context<Self>) -> Self::Result {
-        self.listeners.end(|other| matches!(&other.outlet, Outlet::Actor(known) if *known == actor));
+        self.listeners.end(|other| other.place.is_of(&actor));
         Ok(())
     }
 }
@@ -302,15 +322,10 @@ impl Handler<Broadcast> for FeedActor {
 
     fn handle(&mut self, _: Broadcast, _: &mut Context<Self>) -> Self::Result {
         self.add(|actor, heads| {
-            let receivers = |listener: &Arc<Listener>| match &listener.outlet {
-                // One that nobody listens to is as far behind as it was left.
-                Outlet::Broadcast(sender) if sender.receiver_count() > 0 => Some(sender.subscribe()),
-                _ => None,
-            };
-            if let Some(receiver) = actor.listeners.all().iter().find_map(receivers) {
+            if let Some(receiver) = actor.listeners.all().iter().find_map(|listener| listener.place.receiver()) {
                 return Ok((None, receiver));
             }
-            actor.listeners.end(|other| matches!(other.outlet, Outlet::Broadcast(_)));
+            actor.listeners.end(|other| other.place.is_broadcast());
             let (sender, receiver) = broadcast::channel(BROADCAST_KEEPS);
             let listener = Listener::new(Outlet::Broadcast(sender), Subscription::from_now(), heads)?;
             Ok((Some(listener), receiver))
@@ -323,7 +338,7 @@ impl Handler<Stop> for FeedActor {
 
     /// What is not told within a moment is told after the next start, to those who say what they have.
     fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
-        self.heads = None;
+        (self.heads, self.ticks) = (None, None);
         self.stop_when_done(ctx);
         ctx.run_later(LAST_ROUND, |_, ctx| ctx.stop());
     }

@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 use crate::actors::supervisor::CollectorFailed;
 use crate::control::{Command, Reply};
 use crate::market::{Candle, SeriesName, Source, Symbol, Timeframe};
+use crate::store::Event;
 
 /// Host or a channel -> Supervisor -> ControlActor: carry out a command. Reply: what became of it,
 /// once that is recorded.
@@ -80,13 +81,24 @@ pub enum Change {
     Withdrawn,
 }
 
-/// Which candles a subscriber wants to hear of, and since when.
+/// FeedActor -> a host's actor ([`ListenEvents`]) or its receivers ([`BroadcastEvents`]): something
+/// happened, and is recorded. Reply of an actor: taken; the next one is sent then.
+///
+/// Loss: none. Numbers are consecutive over all series: who hears all of them and sees that one is
+/// missing was away for longer than events are kept. The same number may be heard twice when something
+/// dies in between, never a lower one after a higher one.
+impl Message for Event {
+    type Result = ();
+}
+
+/// Which candles or events a subscriber wants to hear of, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Subscription {
     exchange: Option<String>,
     symbol: Option<Symbol>,
     timeframes: Vec<Timeframe>,
     after: BTreeMap<SeriesName, i64>,
+    after_event: Option<i64>,
     is_from_first: bool,
 }
 
@@ -124,6 +136,24 @@ impl Subscription {
     pub fn after(mut self, series: SeriesName, sequence: i64) -> Subscription {
         self.after.insert(series, sequence);
         self
+    }
+
+    /// Goes on after the last number of an event that was heard, whenever that was.
+    pub fn after_event(mut self, number: i64) -> Subscription {
+        self.after_event = Some(number);
+        self
+    }
+
+    /// Whether an event is wanted. One of a symbol as a whole is, whichever the timeframes.
+    pub fn hears_event(&self, event: &Event) -> bool {
+        self.exchange.as_deref().is_none_or(|exchange| exchange == event.exchange)
+            && self.symbol.as_ref().is_none_or(|symbol| *symbol == event.symbol)
+            && event.timeframe.is_none_or(|own| self.timeframes.is_empty() || self.timeframes.contains(&own))
+    }
+
+    /// The number of the event heard last, where the subscriber named one.
+    pub fn heard_event(&self) -> Option<i64> {
+        self.after_event
     }
 
     /// Whether a series is wanted.
@@ -175,10 +205,33 @@ pub struct Unlisten(pub Recipient<CandleClosed>);
 #[rtype(result = "Result<broadcast::Receiver<CandleClosed>, ListenError>")]
 pub struct Broadcast;
 
+/// Host -> Supervisor -> FeedActor: tell an actor of events, at its own pace as in [`Listen`]. Its earlier
+/// subscription to events ends. Reply: from now on it is told.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(), ListenError>")]
+pub struct ListenEvents {
+    /// The actor.
+    pub to: Recipient<Event>,
+    /// What it wants to hear.
+    pub wants: Subscription,
+}
+
+/// Host -> Supervisor -> FeedActor: tell an actor no more events. Reply: what is under way was the last.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(), ListenError>")]
+pub struct UnlistenEvents(pub Recipient<Event>);
+
+/// Host -> Supervisor -> FeedActor: a receiver of every event that is recorded from now on. Reply: the
+/// receiver. One that is told `Lagged` reads what it missed after its last number
+/// ([`Remote::events_after`](crate::collector::Remote::events_after)).
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<broadcast::Receiver<Event>, ListenError>")]
+pub struct BroadcastEvents;
+
 /// How many messages a broadcast receiver may be behind.
 pub const BROADCAST_KEEPS: usize = 4096;
 
-/// Why somebody is not told of candles.
+/// Why somebody is not told of candles or events.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListenError {
     /// A number that this database has not given.
@@ -188,6 +241,16 @@ pub enum ListenError {
     NotThere {
         /// Of which series.
         series: SeriesName,
+        /// As the subscriber says.
+        heard: i64,
+        /// The last number in the database.
+        last: i64,
+    },
+    /// A number of an event that this database has not given.
+    #[error(
+        "event {heard} was heard, but the last number is {last}; if this is another database, subscribe from its first number"
+    )]
+    NoSuchEvent {
         /// As the subscriber says.
         heard: i64,
         /// The last number in the database.

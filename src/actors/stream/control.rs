@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::StreamActor;
 use super::routes::subscriptions_of;
-use crate::actors::messages::{StreamAttached, StreamDetached, StreamNews, Subscribe, Unsubscribe};
+use crate::actors::messages::{StreamAttached, StreamDetached, StreamNews, Subscribe, Unsubscribe, away};
 use crate::exchange::{Channel, ErrorKind, Subscription, VenueError};
 
 /// A control frame under way.
@@ -101,7 +101,7 @@ impl StreamActor {
     fn refused(&mut self, stream_id: &str, error: VenueError) {
         let Some(route) = self.routes.remove(stream_id) else { return };
         warn!(symbol = %route.symbol, %error, "subscription refused");
-        route.receiver.do_send(StreamDetached { connection: self.setup.connection });
+        route.receiver.do_send(StreamDetached { connection: self.setup.connection, reason: away::STREAM_REFUSED });
         self.notify(StreamNews::Refused { symbol: route.symbol, error });
     }
 
@@ -198,7 +198,7 @@ impl Handler<Unsubscribe> for StreamActor {
 
     fn handle(&mut self, message: Unsubscribe, ctx: &mut Context<Self>) {
         let Some(route) = self.routes.remove(&message.stream_id) else { return };
-        route.receiver.do_send(StreamDetached { connection: self.setup.connection });
+        route.receiver.do_send(StreamDetached { connection: self.setup.connection, reason: message.reason });
         let subscriptions: Vec<Subscription> = route
             .channels
             .keys()

@@ -8,6 +8,7 @@
 //! | [`Command`](crate::control::Command) | what became of it: `add_symbol`, `pause`, `status`, `shutdown` and the others |
 //! | [`Listen`](super::messages::Listen), [`Unlisten`](super::messages::Unlisten) | an actor is told of candles from now on, or no more |
 //! | [`Broadcast`](super::messages::Broadcast) | a receiver of candles |
+//! | [`ListenEvents`](super::messages::ListenEvents), [`UnlistenEvents`](super::messages::UnlistenEvents), [`BroadcastEvents`](super::messages::BroadcastEvents) | the same of events |
 //! | [`Refresh`](super::messages::Refresh) | the tables are being looked at |
 //! | [`Shutdown`](super::messages::Shutdown) | everything below it has ended |
 //!
@@ -39,6 +40,7 @@ use super::exchange::{Budgets, ExchangeActor};
 use super::feed::{FeedActor, Listeners};
 use super::messages::{CollectorEnded, Report};
 use super::publisher::PublisherActor;
+use super::retention::RetentionActor;
 use super::status::StatusActor;
 use super::writer::WriterActor;
 use crate::clock::Clock;
@@ -129,6 +131,7 @@ pub struct Supervisor {
     publishers: Children<&'static str, PublisherActor>,
     channels: Children<&'static str, ChannelActor>,
     feeds: Children<&'static str, FeedActor>,
+    retentions: Children<&'static str, RetentionActor>,
     exchanges: Children<String, ExchangeActor>,
     families: HashMap<String, Family>,
     /// Exchanges that are not wanted any more and have not ended yet.
@@ -158,6 +161,7 @@ impl Supervisor {
             publishers: Children::new(side_branch),
             channels: Children::new(side_branch),
             feeds: Children::new(side_branch),
+            retentions: Children::new(side_branch),
             exchanges: Children::new(policies.exchange),
             config: setup.config,
             store: setup.store,
@@ -220,6 +224,7 @@ impl Actor for Supervisor {
         self.start_control(ctx);
         self.start_publisher(ctx);
         self.start_channel(ctx);
+        self.start_retention(ctx);
         self.look(ctx);
         ctx.run_interval(settings::LOOK_EVERY, |actor, ctx| actor.look(ctx));
         ctx.run_interval(Duration::from_secs(5), |actor, _| actor.report());

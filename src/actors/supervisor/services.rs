@@ -1,4 +1,4 @@
-//! The children that serve the whole tree (writer, status, control, feed, and what speaks with
+//! The children that serve the whole tree (writer, status, control, feed, retention, and what speaks with
 //! Redis), each started again when it ends.
 
 use std::sync::Arc;
@@ -14,15 +14,20 @@ use crate::actors::channel::{ChannelActor, ChannelSetup};
 use crate::actors::control::{ControlActor, ControlSetup};
 use crate::actors::feed::{FeedActor, FeedSetup};
 use crate::actors::messages::host::ListenError;
-use crate::actors::messages::{Broadcast, CandleClosed, Listen, Unlisten};
+use crate::actors::messages::{
+    Broadcast, BroadcastEvents, CandleClosed, Listen, ListenEvents, Unlisten, UnlistenEvents,
+};
 use crate::actors::publisher::{PublisherActor, PublisherSetup};
+use crate::actors::retention::{RetentionActor, RetentionSetup};
 use crate::actors::status::{StatusActor, StatusSetup, StoreSink};
 use crate::actors::writer::{WriterActor, WriterSetup};
 use crate::control::{Command, Desk, Refusal, RefusalKind, Reply};
 use crate::mirror::ProcessCache;
 use crate::mirror::candles::Publisher;
 use crate::mirror::commands::CommandStream;
+use crate::mirror::events::EventPublisher;
 use crate::status::sink::StatusSink;
+use crate::store::Event;
 use crate::supervise::exit::{ChildExited, ExitGuard};
 use crate::supervise::policy::Decision;
 
@@ -33,6 +38,7 @@ const CONTROL: &str = "control";
 const PUBLISHER: &str = "publisher";
 const CHANNEL: &str = "channel";
 const FEED: &str = "feed";
+const RETENTION: &str = "retention";
 
 impl Supervisor {
     pub(super) fn start_status(&mut self, ctx: &mut Context<Self>) {
@@ -114,12 +120,31 @@ impl Supervisor {
         self.feed.fill(actor);
     }
 
+    /// Starts what removes; not beside the reading of one symbol's history.
+    pub(super) fn start_retention(&mut self, ctx: &mut Context<Self>) {
+        if self.only.is_some() {
+            return;
+        }
+        let generation = self.retentions.next_generation();
+        let actor = RetentionActor::new(RetentionSetup {
+            store: self.store.clone(),
+            config: self.config.retention.clone(),
+            clock: self.clock.clone(),
+            tally: self.tally.clone(),
+            guard: ExitGuard::new(RETENTION, generation, ctx.address().recipient()),
+            member: self.service_family.1.clone(),
+        })
+        .start();
+        self.retentions.started(RETENTION, generation, actor);
+    }
+
     /// Starts the publisher, where there is a Redis to publish to.
     pub(super) fn start_publisher(&mut self, ctx: &mut Context<Self>) {
         let Some(redis) = &self.redis else { return };
         let generation = self.publishers.next_generation();
         let actor = PublisherActor::new(PublisherSetup {
             publisher: Publisher::new(redis, self.store.clone(), self.config.redis.clone()),
+            events: EventPublisher::new(redis, self.store.clone(), self.config.redis.clone()),
             guard: ExitGuard::new(PUBLISHER, generation, ctx.address().recipient()),
             member: self.service_family.1.clone(),
         })
@@ -153,6 +178,7 @@ impl Supervisor {
             CHANNEL => self.start_channel(ctx),
             FEED => self.start_feed(ctx),
             AUDITOR => self.start_auditor(ctx),
+            RETENTION => self.start_retention(ctx),
             _ => self.start_control(ctx),
         }
     }
@@ -170,6 +196,7 @@ impl Handler<ChildExited<&'static str>> for Supervisor {
             CHANNEL => self.channels.exited(&message, now, random),
             FEED => self.feeds.exited(&message, now, random),
             AUDITOR => self.auditors.exited(&message, now, random),
+            RETENTION => self.retentions.exited(&message, now, random),
             _ => self.controllers.exited(&message, now, random),
         };
         let Some(decision) = decision.filter(|_| !self.is_stopping) else { return };
@@ -223,6 +250,30 @@ impl Handler<Broadcast> for Supervisor {
     type Result = ResponseActFuture<Self, Result<broadcast::Receiver<CandleClosed>, ListenError>>;
 
     fn handle(&mut self, message: Broadcast, _: &mut Context<Self>) -> Self::Result {
+        self.ask_feed(message)
+    }
+}
+
+impl Handler<ListenEvents> for Supervisor {
+    type Result = ResponseActFuture<Self, Result<(), ListenError>>;
+
+    fn handle(&mut self, message: ListenEvents, _: &mut Context<Self>) -> Self::Result {
+        self.ask_feed(message)
+    }
+}
+
+impl Handler<UnlistenEvents> for Supervisor {
+    type Result = ResponseActFuture<Self, Result<(), ListenError>>;
+
+    fn handle(&mut self, message: UnlistenEvents, _: &mut Context<Self>) -> Self::Result {
+        self.ask_feed(message)
+    }
+}
+
+impl Handler<BroadcastEvents> for Supervisor {
+    type Result = ResponseActFuture<Self, Result<broadcast::Receiver<Event>, ListenError>>;
+
+    fn handle(&mut self, message: BroadcastEvents, _: &mut Context<Self>) -> Self::Result {
         self.ask_feed(message)
     }
 }

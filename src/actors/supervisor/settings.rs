@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Supervisor;
-use crate::actors::messages::{Configure, Refresh, Stop};
+use crate::actors::messages::{Configure, Prune, Refresh, Stop};
 use crate::exchange::{Endpoints, registry};
 use crate::store::{ExchangeMode, ExchangeRow, StoreError, SymbolRow};
 
@@ -93,6 +93,8 @@ impl Supervisor {
                 None => {}
             }
         }
+        // Somebody may have cut something.
+        self.retentions.living().for_each(|(_, addr)| addr.do_send(Prune));
         self.report();
     }
 

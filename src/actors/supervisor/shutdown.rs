@@ -30,6 +30,7 @@ impl Drop for Supervisor {
         self.publishers.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.channels.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.feeds.living().for_each(|(_, addr)| addr.do_send(Stop));
+        self.retentions.living().for_each(|(_, addr)| addr.do_send(Stop));
         self.reporters.living().for_each(|(_, addr)| addr.do_send(Stop));
         // Whoever hears of the end may start the next collector at once.
         self.lock = None;
@@ -64,6 +65,7 @@ impl Handler<Shutdown> for Supervisor {
         let deadline = tokio::time::Instant::now() + self.config.shutdown.deadline;
         let left = move || deadline.saturating_duration_since(tokio::time::Instant::now());
         self.exchanges.living().for_each(|(_, addr)| addr.do_send(Stop));
+        self.retentions.living().for_each(|(_, addr)| addr.do_send(Stop));
         let families: Vec<Family> = self.families.drain().map(|(_, family)| family).collect();
         let (writer, status, control) = (self.writer.current(), self.status.current(), self.control.current());
         let (publisher, feed, auditor) = (self.publisher.current(), self.feed.current(), self.auditor.current());

@@ -9,6 +9,7 @@ mod calls;
 mod compare;
 mod derived;
 mod hearing;
+mod mode;
 mod opening;
 mod passes;
 mod repair;
@@ -30,18 +31,19 @@ pub use self::opening::streamed_channels;
 
 use self::calls::{Class, Slots};
 use self::hearing::Hearing;
+use self::mode::Live;
 use self::saves::STATEMENT_AGE;
 use self::series::{Feed, Series};
 use self::tape::TapeSide;
 use super::exchange::ExchangeActor;
-use super::messages::{Stop, StreamAttached, StreamBatch, StreamDetached, SymbolNews, SymbolNotice};
+use super::messages::{KeepFrom, Stop, StreamAttached, StreamBatch, StreamDetached, SymbolNews, SymbolNotice};
 use super::status::StatusActor;
 use super::venue::Venue;
 use super::writer::WriterActor;
 use crate::exchange::{Channel, Instrument};
 use crate::market::Symbol;
 use crate::store::spool::{Backlog, Owner};
-use crate::store::{Store, SymbolRow};
+use crate::store::{ModeChange, Store, SymbolRow};
 use crate::supervise::exit::{Exit, ExitGuard};
 use crate::supervise::family::Member;
 use crate::supervise::slot::Slot;
@@ -109,6 +111,9 @@ pub struct SymbolActor {
     is_loaded: bool,
     is_stopping: bool,
     revisions: u64,
+    live: Live,
+    /// Changes of the mode that wait to be recorded.
+    modes: Vec<ModeChange>,
 }
 
 impl SymbolActor {
@@ -137,6 +142,8 @@ impl SymbolActor {
             is_loaded: false,
             is_stopping: false,
             revisions: 0,
+            live: Live::default(),
+            modes: Vec::new(),
         }
     }
 
@@ -163,6 +170,7 @@ impl SymbolActor {
             self.advance_tape(now, ctx);
             self.listen(now, ctx);
         }
+        self.follow_mode();
         self.save(ctx);
         if self.is_stopping {
             if !self.is_saving && !self.is_deriving() {
@@ -181,7 +189,8 @@ impl SymbolActor {
         let now = self.setup.venue.now();
         let series = self.series.iter().map(|series| series.wake_at(now, self.jitter));
         let trades = self.tape.as_ref().and_then(|side| side.tape.wake_at(now, side.live.from()));
-        let wake = series.chain(trades).chain(self.hears_at(now)).min().unwrap_or(now + IDLE);
+        let mode = self.mode_due_at().filter(|at| *at > now);
+        let wake = series.chain(trades).chain(self.hears_at(now)).chain(mode).min().unwrap_or(now + IDLE);
         // Something that is due and still here waits for a reply, which will call us.
         let mut wait = self.setup.venue.wall_until(wake.max(now + TimeDelta::milliseconds(100)));
         if let Some(save_in) = self.tape.as_ref().and_then(TapeSide::save_in).filter(|_| !self.is_saving) {
@@ -244,6 +253,7 @@ impl Handler<StreamDetached> for SymbolActor {
         }
         self.detach_tape(message.connection);
         self.forget_ears();
+        self.live.away(message.reason);
         self.advance(ctx);
     }
 }
@@ -287,6 +297,22 @@ impl Handler<StreamBatch> for SymbolActor {
         if is_news {
             self.advance(ctx);
         }
+    }
+}
+
+impl Handler<KeepFrom> for SymbolActor {
+    type Result = ();
+
+    fn handle(&mut self, KeepFrom(row): KeepFrom, ctx: &mut Context<Self>) {
+        for series in &mut self.series {
+            series.keep_from(row.candles_from(series.timeframe));
+        }
+        let collects_from = opening::collects_from(&row, &self.series);
+        if let Some(side) = &mut self.tape {
+            side.tape.keep_from(collects_from);
+        }
+        self.setup.row = row;
+        self.advance(ctx);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tracing::debug;
 
 use super::SymbolActor;
@@ -131,7 +131,7 @@ async fn open_series(
         let stored = store.open_series(row.id, timeframe).await?;
         let ledger = store.ledger(stored.id).await?;
         let now = venue.now();
-        let (book, changes) = Book::open(rules, row.backfill_from, ledger, stored.observed_until, now);
+        let (book, changes) = Book::open(rules, row.candles_from(timeframe), ledger, stored.observed_until, now);
         let grid = book.grid();
         let from = parts.and_then(|parts| opened.iter().position(|series| series.timeframe == parts));
         let feed = match (from, capabilities.candle_stream) {
@@ -172,10 +172,7 @@ async fn open_tape(
     if !row.collect_trades && !is_built && !builds_old {
         return Ok(None);
     }
-    // A bucket that is built from trades needs them from its beginning.
-    let built = series.iter().filter(|series| series.book.is_from_trades());
-    let collects_from =
-        built.map(|series| series.grid().bucket_at(row.backfill_from)).min().unwrap_or(row.backfill_from);
+    let collects_from = collects_from(row, series);
     let streams_dense = capabilities.trade_stream.is_none_or(|stream| stream.ids_are_dense);
     let rules = TapeRules {
         rest: capabilities.trade_rest,
@@ -199,6 +196,14 @@ async fn open_tape(
         quiet: capabilities.quiet,
     });
     Ok(Some(TapeSide::new(row.id, tape, live, row.collect_trades)))
+}
+
+/// Since when trades are collected: a bucket that is built from them needs them from its beginning, but
+/// for those that were pruned.
+pub(super) fn collects_from(row: &SymbolRow, series: &[Series]) -> DateTime<Utc> {
+    let built = series.iter().filter(|series| series.book.is_from_trades());
+    let first = built.map(|series| series.book.extent().from.min(row.trades_from())).min();
+    row.kept.trades.max(first).unwrap_or(row.trades_from())
 }
 
 /// What a symbol wants from streams: candles that are not derived from finer ones, and trades.

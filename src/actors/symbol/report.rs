@@ -1,11 +1,11 @@
 //! What operators see of a symbol that is at work.
 
 use super::SymbolActor;
-use super::series::{Feed, Series};
+use super::series::Series;
 use crate::actors::messages::Report;
 use crate::market::ledger::{Coverage, LedgerChange};
 use crate::market::{Span, SpanSet};
-use crate::status::{ComponentStatus, Health, Mode, Phase};
+use crate::status::{ComponentStatus, Health, Phase};
 use crate::store::SeriesChange;
 
 impl SymbolActor {
@@ -17,14 +17,7 @@ impl SymbolActor {
         report.timeframes = self.series.iter().map(|series| series.timeframe).collect();
         let now = self.setup.venue.now();
         let tape = self.tape.as_ref().filter(|side| side.keeps);
-        let hears_trades = self.tape.as_ref().is_some_and(|side| side.live.connection().is_some());
-        let is_built = self.series.iter().any(|series| matches!(series.feed, Feed::Built { .. }));
-        let is_streamed = self.series.iter().all(Series::is_streamed) && (tape.is_none() || hears_trades);
-        report.mode = Some(match (is_streamed, is_built || self.series.is_empty()) {
-            (false, _) => Mode::LiveRestPolling,
-            (true, true) => Mode::LiveTrade,
-            (true, false) => Mode::LiveWebsocket,
-        });
+        report.mode = Some(self.mode());
         let live_from = self.tape.as_ref().and_then(|side| side.live.from());
         let is_backfilling = self.series.iter().any(|series| series.book.is_backfilling())
             || tape.is_some_and(|side| side.tape.is_backfilling(now, live_from));

@@ -36,7 +36,7 @@ impl SymbolActor {
         if self.setup.only_audits && self.repairs.is_empty() {
             return;
         }
-        if trades.is_none() && !self.series.iter().any(Series::has_pending) {
+        if trades.is_none() && self.modes.is_empty() && !self.series.iter().any(Series::has_pending) {
             // Nothing is left to be done for them.
             self.repairs.drain(..).for_each(tell);
             return;
@@ -48,7 +48,8 @@ impl SymbolActor {
             || is_concluded
             || trades_are_due
             || !self.repairs.is_empty()
-            || self.series.iter().any(Series::has_candles);
+            || !self.modes.is_empty()
+            || self.has_candles();
         if !is_urgent && since.elapsed() < STATEMENT_AGE {
             return;
         }
@@ -60,7 +61,8 @@ impl SymbolActor {
         }
         // Of this size at once: thousands of symbols save in the same moment.
         let mut changes: Vec<SeriesChange> = Vec::with_capacity(self.series.len());
-        changes.extend(self.series.iter_mut().filter(|series| series.has_pending()).map(Series::take_pending));
+        let pending = self.series.iter_mut().filter(|series| series.has_pending());
+        changes.extend(pending.map(|series| series.take_pending(now)));
         let lineage = Lineage::of(&self.series, &changes, self.setup.row.candle_source, now);
         self.is_saving = true;
         let repairs = std::mem::take(&mut self.repairs);
@@ -68,13 +70,14 @@ impl SymbolActor {
         // Candles and the trades they are made of are one transaction.
         let trades = self.take_trades();
         self.saves_trades = trades.as_ref().is_some_and(|change| !change.trades.is_empty());
+        let modes = std::mem::take(&mut self.modes);
         let (owner, backlog) = (self.owner.clone(), self.setup.backlog.clone());
         let saving = async move {
             if let Some(lineage) = lineage {
                 lineage.complete(backlog.is_empty().then_some(&*store), &mut changes).await;
             }
             let series = Arc::new(changes);
-            let result = writer.send(SaveSymbol { owner, series: series.clone(), trades }).await;
+            let result = writer.send(SaveSymbol { owner, series: series.clone(), trades, modes }).await;
             (series, result)
         };
         ctx.spawn(saving.into_actor(self).map(|(series, result), actor, ctx| {
@@ -83,6 +86,10 @@ impl SymbolActor {
             }
             actor.saved(&series, result, ctx);
         }));
+    }
+
+    fn has_candles(&self) -> bool {
+        self.series.iter().any(Series::has_candles)
     }
 
     fn saved(&mut self, changes: &[SeriesChange], result: Option<Result<Saved, SaveError>>, ctx: &mut Context<Self>) {

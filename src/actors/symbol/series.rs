@@ -1,10 +1,11 @@
 //! One series inside a SymbolActor: its book, what feeds it live, and what waits to be saved.
 
+mod built;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::engine::book::{Book, Conclusion};
 use crate::engine::settle::{Tracker, Verdict};
-use crate::engine::tape::build::Built;
 use crate::market::ledger::{Coverage, JUST_CLOSED, LedgerChange, NOT_FETCHED};
 use crate::market::{Candle, FinalCandle, Grid, Rule, Source, Span, SpanSet, Timeframe};
 use crate::store::{SeriesChange, SeriesId};
@@ -62,6 +63,8 @@ pub(super) struct Series {
     unsaved: SpanSet,
     /// Complete stretches that wait in the spool.
     spooled: SpanSet,
+    /// Up to here gaps were handed over, to be told.
+    told_until: DateTime<Utc>,
 }
 
 impl Series {
@@ -82,6 +85,7 @@ impl Series {
             pending,
             unsaved: SpanSet::new(),
             spooled: SpanSet::new(),
+            told_until: DateTime::<Utc>::MIN_UTC,
         }
     }
 
@@ -121,14 +125,6 @@ impl Series {
         }
     }
 
-    /// The stream's trades decide buckets from `from` on; `None`: there is no stream.
-    pub fn build_from(&mut self, from: Option<DateTime<Utc>>) {
-        let grid = self.grid();
-        if let Feed::Built { next } = &mut self.feed {
-            *next = from.map(|from| grid.ceil(from));
-        }
-    }
-
     /// Accounts for what has closed by `now`. Polled series look `jitter` later, so that the
     /// symbols of a venue do not all ask in the same instant.
     pub fn observe(&mut self, now: DateTime<Utc>, jitter: TimeDelta) {
@@ -159,15 +155,25 @@ impl Series {
         for change in self.book.retire(now) {
             self.state(change);
         }
+        // A gap is told also where the ledger has nothing new to say.
+        if self.next_gap_at().is_some_and(|at| at <= now) {
+            self.pending.overdue = Some(self.book.overdue(now));
+        }
+    }
+
+    /// When something that is missing becomes a gap that was not handed over.
+    fn next_gap_at(&self) -> Option<DateTime<Utc>> {
+        self.book.next_gap_at(self.told_until)
     }
 
     /// When it next has something to do by itself, always after `now`.
     pub fn wake_at(&self, now: DateTime<Utc>, jitter: TimeDelta) -> DateTime<Utc> {
-        match self.owned() {
+        let wake = match self.owned() {
             Some((_, deadline)) if deadline > now => self.book.wake_at(now).min(deadline),
             Some(_) => self.book.wake_at(now),
             None => self.book.wake_at(now - jitter) + jitter,
-        }
+        };
+        self.next_gap_at().filter(|at| *at > now).map_or(wake, |at| wake.min(at))
     }
 
     /// States something that is no proof of completeness: it holds in the book at once and is
@@ -237,75 +243,6 @@ impl Series {
         self.unsaved.insert(span);
     }
 
-    /// Queues what a stream's trades decided. Where candles are built from trades alone there is
-    /// nothing to verify them with.
-    pub fn build(&mut self, built: Built, observed_at: DateTime<Utc>) {
-        if self.is_full(built.candles.len()) {
-            return;
-        }
-        let verified = self.book.is_from_trades();
-        let decided: SpanSet = built.complete.into_iter().collect();
-        // Somebody else may have been faster.
-        let news = decided.subtract(&self.book.complete()).subtract(&self.unsaved);
-        for (candle, source, rule) in built.candles {
-            let is_correction = !decided.contains(candle.open_time);
-            if is_correction && !verified {
-                // What the venue itself says of it decides.
-                let bucket = Span::new(candle.open_time, self.grid().next_open(candle.open_time));
-                self.book.doubt(bucket);
-                self.state(LedgerChange::Unverify(bucket));
-            }
-            if is_correction || news.contains(candle.open_time) {
-                self.push(FinalCandle { candle, source, rule, observed_at });
-            }
-        }
-        news.spans().iter().for_each(|span| self.cover(*span, verified));
-        if let (Feed::Built { next: Some(next) }, Some(last)) = (&mut self.feed, decided.spans().last()) {
-            *next = (*next).max(last.to);
-        }
-    }
-
-    /// The bucket of a trade that nobody knew of is built again if it was final. The statement is
-    /// saved with the trade, so that no restart forgets it.
-    pub fn build_again(&mut self, time: DateTime<Utc>) {
-        let open = self.grid().bucket_at(time);
-        if self.is_settled(open) {
-            self.state(LedgerChange::Unverify(Span::new(open, self.grid().next_open(open))));
-        }
-    }
-
-    /// From the first bucket inside `span` that is built again to the next trade after it, the quiet
-    /// ones are built again too.
-    pub fn build_quiet_again(&mut self, span: Span, next_trade: DateTime<Utc>) {
-        if let Some(first) = self.book.outdated().within(span).spans().first() {
-            let followers = Span::new(first.to, self.grid().bucket_at(next_trade));
-            if !followers.is_empty() {
-                self.state(LedgerChange::Unverify(followers));
-            }
-        }
-    }
-
-    /// What is to be built from trades at hand.
-    pub fn trade_work(&self, now: DateTime<Utc>) -> SpanSet {
-        self.book.trade_work(now).subtract(&self.unsaved)
-    }
-
-    /// Queues what a pass over old trades decided, as far as it was missing or outdated.
-    pub fn build_missing(&mut self, built: Built, now: DateTime<Utc>) {
-        let work = self.trade_work(now);
-        let wanted = |open: DateTime<Utc>| work.contains(open);
-        for (candle, source, rule) in built.candles.into_iter().filter(|(candle, ..)| wanted(candle.open_time)) {
-            self.push(FinalCandle { candle, source, rule, observed_at: now });
-        }
-        for span in built.complete.iter().flat_map(|span| work.within(*span).spans().to_vec()) {
-            self.cover(span, true);
-        }
-        for span in built.priceless.iter().flat_map(|span| work.within(*span).spans().to_vec()) {
-            let change = self.book.priceless(span, now);
-            self.state(change);
-        }
-    }
-
     /// Queues the end of bars that were only inferred and that the venue denies.
     pub fn withdraw(&mut self, span: Span, sent_at: DateTime<Utc>) {
         let coverage = self.book.withdrawn(sent_at);
@@ -357,15 +294,32 @@ impl Series {
 
     /// True when anything waits.
     pub fn has_pending(&self) -> bool {
-        self.has_candles() || !self.pending.ledger.is_empty()
+        self.has_candles() || !self.pending.ledger.is_empty() || self.pending.overdue.is_some()
     }
 
-    /// Takes what waits, with the extent the ledger must tile.
-    pub fn take_pending(&mut self) -> SeriesChange {
+    /// Takes what waits, with the extent the ledger must tile and the edge behind which a gap is told.
+    pub fn take_pending(&mut self, now: DateTime<Utc>) -> SeriesChange {
         let mut change = std::mem::replace(&mut self.pending, SeriesChange::new(self.id));
         let extent = self.book.extent();
         change.extent = (!extent.is_empty()).then_some((extent, NOT_FETCHED));
+        self.told_until = self.book.overdue(now);
+        change.overdue = Some(self.told_until);
         change
+    }
+
+    /// What is kept begins later now.
+    pub fn keep_from(&mut self, from: DateTime<Utc>) {
+        self.book.keep_from(from);
+        let from = self.book.extent().from;
+        self.pending.candles.retain(|settled| settled.candle.open_time >= from);
+        self.pending.ledger.iter_mut().for_each(|change| {
+            let span = change.span_mut();
+            span.from = span.from.max(from);
+        });
+        self.pending.ledger.retain(|change| !change.span().is_empty());
+        let before = Span::new(DateTime::<Utc>::MIN_UTC, from);
+        self.unsaved.remove(before);
+        self.spooled.remove(before);
     }
 
     /// A save has become durable, in the store or in the spool.

@@ -14,7 +14,9 @@ use crate::actors::publisher::PublisherActor;
 use crate::mirror::candles::SeriesNews;
 use crate::status::Tally;
 use crate::store::spool::{Entry, Spool, SpoolError};
-use crate::store::{SeriesChange, SeriesOutcome, Store, StoreError, TickerChange, TradesChange, WriteBatch};
+use crate::store::{
+    ModeChange, SeriesChange, SeriesOutcome, Store, StoreError, TickerChange, TradesChange, WriteBatch,
+};
 use crate::supervise::slot::Slot;
 
 /// First and longest wait between tries while the store cannot be written.
@@ -44,6 +46,7 @@ pub(super) struct Job {
 pub(super) trait Changes {
     fn series(&self) -> &[SeriesChange];
     fn trades(&self) -> Option<&TradesChange>;
+    fn modes(&self) -> &[ModeChange];
 }
 
 impl Changes for Job {
@@ -53,6 +56,10 @@ impl Changes for Job {
 
     fn trades(&self) -> Option<&TradesChange> {
         self.save.trades.as_deref()
+    }
+
+    fn modes(&self) -> &[ModeChange] {
+        &self.save.modes
     }
 }
 
@@ -87,13 +94,16 @@ impl Means {
                 series: group.iter().flat_map(|change| change.series().iter().cloned()).collect(),
                 trades: group.iter().filter_map(|change| change.trades().cloned()).collect(),
                 tickers: Vec::new(),
+                modes: group.iter().flat_map(|change| change.modes().iter().cloned()).collect(),
             };
             match self.write(&batch, patience).await {
                 Ok(outcomes) => {
                     let inserted = outcomes.iter().map(|outcome| outcome.inserted).sum();
                     let revised = outcomes.iter().map(|outcome| outcome.revisions.len() as u64).sum();
                     self.tally.stored(inserted, revised);
-                    let news = SeriesWritten(news(&batch.series, &outcomes));
+                    let is_event =
+                        !batch.modes.is_empty() || outcomes.iter().any(|outcome| outcome.last_event.is_some());
+                    let news = SeriesWritten { series: news(&batch.series, &outcomes), is_event };
                     if let Some(publisher) = self.publisher.as_ref().and_then(Slot::current) {
                         publisher.do_send(news.clone());
                     }
@@ -234,9 +244,13 @@ async fn append(spool: &Spool, jobs: &[Job]) -> Result<i64, SpoolError> {
             changes.map(|change| SeriesChange { forming: None, ..change.clone() }).collect()
         })
         .collect();
-    let entries = jobs.iter().zip(&series).filter(|(job, series)| !series.is_empty() || job.trades().is_some());
+    let lasts = |job: &Job| job.trades().is_some() || !job.modes().is_empty();
+    let entries = jobs.iter().zip(&series).filter(|(job, series)| !series.is_empty() || lasts(job));
     let entries: Vec<Entry<'_>> = entries
-        .map(|(job, series)| Entry { owner: &job.save.owner, series, trades: job.save.trades.as_deref() })
+        .map(|(job, series)| {
+            let (owner, trades) = (&*job.save.owner, job.save.trades.as_deref());
+            Entry { owner, series, trades, modes: job.modes() }
+        })
         .collect();
     spool.append(&entries).await
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::place::{Changes, Hopeless, Means, Settled};
 use crate::store::spool::{Spool, SpoolError, Waiting};
-use crate::store::{SeriesChange, StoreError, TradesChange};
+use crate::store::{ModeChange, SeriesChange, StoreError, TradesChange};
 
 /// Senders' changes that are read at once.
 const JOBS_AT_ONCE: usize = 100;
@@ -21,6 +21,10 @@ impl Changes for Waiting {
 
     fn trades(&self) -> Option<&TradesChange> {
         self.trades.as_ref()
+    }
+
+    fn modes(&self) -> &[ModeChange] {
+        &self.modes
     }
 }
 

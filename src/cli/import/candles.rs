@@ -38,6 +38,8 @@ pub(super) async fn import(job: &Job<'_>, input: &mut Input) -> Result<(), Failu
     }
     let mut progress = input::progress();
     let survey = Survey::take(job, input, &grid, &mut progress)?;
+    let kept = job.symbol.kept.candles.get(&timeframe).copied();
+    job.refuse_pruned(kept, survey.extent.from, &format!("-t {timeframe}"))?;
     let claims = claims(job, &grid, &survey)?;
     let known = job.store.series_of(job.symbol.id).await?.into_iter().find(|series| series.timeframe == timeframe);
     let known = known.map(|series| series.id);

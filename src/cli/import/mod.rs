@@ -20,6 +20,7 @@ use chrono::{DateTime, Utc};
 use self::input::Input;
 use super::database::{DatabaseArgs, block_on};
 use super::failure::OrUsage;
+use super::lines::Time;
 use super::{Failure, when};
 use crate::clock::Clock;
 use crate::exchange::{Capabilities, registry};
@@ -182,6 +183,18 @@ struct Job<'a> {
     args: &'a Args,
     /// Nothing is known of what comes after it.
     now: DateTime<Utc>,
+}
+
+impl Job<'_> {
+    /// Refuses rows from before what is kept: nothing is written there.
+    fn refuse_pruned(&self, kept: Option<DateTime<Utc>>, first: DateTime<Utc>, option: &str) -> Result<(), Failure> {
+        let Some(kept) = kept.filter(|kept| first < *kept) else { return Ok(()) };
+        let (name, kept, first) = (format!("{} {}", self.symbol.exchange, self.symbol.symbol), Time(kept), Time(first));
+        Err(Failure::usage(format_args!(
+            "the rows begin at {first}, but what lies before {kept} was pruned and is not wanted; \
+             want it first: candlewick symbols add {name} {option} --from {first}"
+        )))
+    }
 }
 
 /// Now, or where a collector that follows a faster clock, a simulator's, has got to.

@@ -28,6 +28,7 @@ const LARGEST_ID: u64 = i64::MAX as u64 - 1;
 pub(super) async fn import(job: &Job<'_>, input: &mut Input) -> Result<(), Failure> {
     let mut progress = input::progress();
     let survey = Survey::take(job, input, &mut progress)?;
+    job.refuse_pruned(job.symbol.kept.trades, survey.first, "--trades")?;
     let claims = claims(job, &survey)?;
     let outcome = write_all(job, input, &mut progress).await;
     progress.finish();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::{CandleSource, SymbolId};
+use crate::store::{CandleSource, Kept, SymbolId};
 
 fn now() -> DateTime<Utc> {
     "2026-11-20T15:00:00Z".parse().unwrap()
@@ -18,6 +18,7 @@ fn row(symbol: &str, timeframes: &[Timeframe]) -> SymbolRow {
         only_ticker: false,
         state: SymbolState::Active,
         anchors: None,
+        kept: Kept::default(),
     }
 }
 

@@ -22,6 +22,8 @@ pub use conclude::Conclusion;
 pub use plan::Call;
 pub use rules::{FromTrades, SeriesRules};
 
+use crate::exchange::QuietPolicy;
+use crate::market::gaps::is_history;
 use crate::market::ledger::{
     self, Coverage, FROM_TRADES, LedgerChange, LedgerEntry, NOT_FETCHED, NOT_RUNNING, TOO_OLD,
 };
@@ -182,12 +184,53 @@ impl Book {
         self.missing().any(|m| matches!(m.reason, NOT_FETCHED | FROM_TRADES))
     }
 
-    /// What is missing at `now` although it closed two minutes ago or longer, oldest first; without
-    /// history that is still to be read.
+    /// What is missing at `now` although it is overdue, oldest first; without history that is still to
+    /// be read.
     pub fn gaps(&self, now: DateTime<Utc>) -> impl Iterator<Item = Span> {
-        let overdue = self.rules.closed_end(now - OVERDUE);
-        let gaps = self.missing().filter(|missing| !matches!(missing.reason, NOT_FETCHED | FROM_TRADES));
+        let overdue = self.overdue(now);
+        let gaps = self.missing().filter(|missing| !is_history(missing.reason));
         gaps.map(|missing| missing.span).filter(move |span| span.from < overdue)
+    }
+
+    /// What closed before this is a gap when it is missing at `now`: two minutes after its close, and
+    /// where the venue prints nothing for quiet buckets, after the time in which that is believed.
+    pub fn overdue(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.rules.closed_end(now - self.patience())
+    }
+
+    /// When the oldest of what is missing from `edge` on becomes a gap.
+    pub fn next_gap_at(&self, edge: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let mut missing = self.missing().filter(|missing| !is_history(missing.reason));
+        let first = missing.find(|missing| missing.span.to > edge)?.span.from.max(edge);
+        Some(self.rules.next_close(first) + self.patience())
+    }
+
+    fn patience(&self) -> TimeDelta {
+        let quiet = match self.rules.page.quiet {
+            QuietPolicy::Emits => TimeDelta::zero(),
+            QuietPolicy::Omits | QuietPolicy::Mixed => {
+                TimeDelta::from_std(self.rules.page.settle_empty).unwrap_or_default()
+            }
+        };
+        OVERDUE + quiet
+    }
+
+    /// What is wanted begins at a later bucket now: what lies before is forgotten.
+    pub fn keep_from(&mut self, from: DateTime<Utc>) {
+        let from = self.grid().bucket_at(from);
+        if from <= self.wanted_from {
+            return;
+        }
+        self.wanted_from = from;
+        self.observed_until = self.observed_until.max(from);
+        self.entries.retain(|entry| entry.span.to > from);
+        if let Some(first) = self.entries.first_mut() {
+            first.span.from = first.span.from.max(from);
+        }
+        let before = Span::new(DateTime::<Utc>::MIN_UTC, from);
+        for spans in [&mut self.doubted, &mut self.unconfirmed, &mut self.unverifiable] {
+            spans.remove(before);
+        }
     }
 
     /// What is missing and asked of the venue's candles.

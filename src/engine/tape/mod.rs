@@ -126,6 +126,20 @@ impl Tape {
         tape
     }
 
+    /// Trades are collected from later on now: what lies before is forgotten.
+    pub fn keep_from(&mut self, from: DateTime<Utc>) {
+        if self.rules.collects_from.is_none_or(|before| from <= before) {
+            return;
+        }
+        self.rules.collects_from = Some(from);
+        let gone = Span::new(DateTime::<Utc>::MIN_UTC, from);
+        for spans in [&mut self.known, &mut self.unavailable, &mut self.wanting] {
+            spans.remove(gone);
+        }
+        self.doubts.retain(|begin, _| *begin >= from);
+        self.continuations.retain(|(at, _)| *at >= from);
+    }
+
     /// The rules it is kept by.
     pub fn rules(&self) -> &TapeRules {
         &self.rules

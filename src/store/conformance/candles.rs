@@ -54,7 +54,13 @@ pub(super) async fn a_changed_final_value_is_a_counted_revision(store: Arc<dyn S
 
     let outcome = fixture.save(&[read_again(0, 100.0, 1), read_again(1, 111.0, 1)]).await;
     let first = Revision { old: before[1], new: read_again(1, 111.0, 1) };
-    let expected = SeriesOutcome { unchanged: 1, revisions: vec![first], last_sequence: 4, ..SeriesOutcome::default() };
+    let expected = SeriesOutcome {
+        unchanged: 1,
+        revisions: vec![first],
+        last_sequence: 4,
+        last_event: Some(1),
+        ..SeriesOutcome::default()
+    };
     assert_eq!(outcome, expected);
     let between = fixture.stored().await;
     assert_eq!(between[0], before[0], "an unchanged row is not written");

@@ -4,9 +4,11 @@
 //! its own, and panics with the promise that was broken.
 
 mod candles;
+mod events;
 mod ledger;
 mod operations;
 mod precedence;
+mod retention;
 mod settings;
 mod tickers;
 mod trades;
@@ -59,6 +61,15 @@ pub async fn run_all(make: impl AsyncFn() -> Arc<dyn Store>) {
         ledger::a_withdrawn_stretch_loses_its_rows_and_keeps_them_as_revisions,
         ledger::statements_before_a_withdrawal_decide_what_it_takes_away,
         ledger::any_sequence_of_statements_agrees_with_one_cell_per_bucket,
+        events::a_changed_final_value_is_told_with_both_values,
+        events::a_gap_is_told_when_it_opens_and_when_it_closes,
+        events::a_mode_is_told_when_it_differs_from_the_one_told_last,
+        events::events_go_by_age_and_their_numbers_are_not_given_again,
+        retention::what_is_cut_goes_piece_by_piece_with_its_ledger,
+        retention::nothing_is_written_before_the_beginning,
+        retention::the_beginning_of_the_symbol_follows_when_all_of_it_begins_later,
+        retention::trades_go_with_their_ledgers,
+        retention::many_trades_of_one_instant_go_at_once,
         trades::trades_are_stored_once_and_read_in_order_with_exact_decimals,
         trades::ids_that_are_text_are_told_apart,
         trades::id_ranges_and_spans_merge,

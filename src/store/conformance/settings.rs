@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::{AnchorsRow, ExchangeMode, ExchangeRow, Store, SymbolChange, SymbolId, SymbolRow, SymbolState};
+use super::super::{
+    AnchorsRow, ExchangeMode, ExchangeRow, Kept, Store, SymbolChange, SymbolId, SymbolRow, SymbolState,
+};
 use super::{CandleSource, NewSymbol, minute, ok, only_symbol, refused, unified, wanted};
 use crate::market::{Anchors, Timeframe};
 
@@ -49,6 +51,7 @@ pub(super) async fn a_symbol_is_added_widened_removed_and_comes_back(store: Arc<
     assert_eq!(ok(store.exchanges().await), [kraken()], "its exchange row is created");
     let row = only_symbol(&*store).await;
     let expected = SymbolRow {
+        kept: Kept::default(),
         id: row.id,
         exchange: "kraken".to_owned(),
         symbol: unified("BTC/USD"),

@@ -1,7 +1,7 @@
 //! What only PostgreSQL says this way: rows in bulk by `UNNEST` (one array a column, so that a
 //! statement is the same for one row and for thousands), and locks on rows.
 //!
-//! Locks are always taken in one order: series by id, then symbols by id, then the settings.
+//! Locks are always taken in one order: the settings, series by id, symbols by id, the number of events.
 
 use diesel::pg::sql_types::Array;
 use diesel::prelude::*;
@@ -14,7 +14,7 @@ use super::super::tables::moment::{Micros, Moment};
 use super::super::tables::records::{CandleRecord, CoverageRecord, FormingRecord, RevisionRecord, TradeRecord};
 use super::super::tables::{series, settings, symbols};
 use super::Connection;
-use super::sql::candles::SeriesHead;
+use super::sql::head::SeriesHead;
 
 /// It may be away while the program runs.
 pub const IS_SERVER: bool = true;
@@ -26,7 +26,7 @@ pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgre
 pub const TABLES: &str = "SELECT tablename::text AS text FROM pg_tables WHERE schemaname = current_schema() \
     AND tablename IN ('__diesel_schema_migrations', 'exchanges', 'symbols', 'settings', 'series', 'candles', \
     'candle_revisions', 'forming_candles', 'trades', 'coverage', 'trade_coverage', 'tickers', 'commands', \
-    'process_status', 'collector_lock')";
+    'process_status', 'collector_lock', 'events', 'event_head', 'open_gaps')";
 
 /// A transaction in which every statement sees what is committed when it begins.
 pub fn in_transaction<T>(

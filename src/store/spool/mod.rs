@@ -19,7 +19,7 @@ use chrono::Utc;
 use self::file::NewJob;
 use super::fault::Fault;
 use super::sqlite::Lane;
-use super::{SeriesChange, Store, StoreError, SymbolId, TradesChange};
+use super::{ModeChange, SeriesChange, Store, StoreError, SymbolId, TradesChange};
 
 pub use self::backlog::{Backlog, Depth};
 pub use self::record::Owner;
@@ -110,6 +110,8 @@ pub struct Entry<'a> {
     pub series: &'a [SeriesChange],
     /// The change of its trades.
     pub trades: Option<&'a TradesChange>,
+    /// How it was kept live.
+    pub modes: &'a [ModeChange],
 }
 
 /// One sender's changes, as they wait.
@@ -123,6 +125,8 @@ pub struct Waiting {
     pub series: Vec<SeriesChange>,
     /// The change of its trades.
     pub trades: Option<TradesChange>,
+    /// How it was kept live.
+    pub modes: Vec<ModeChange>,
 }
 
 /// See the module.

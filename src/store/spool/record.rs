@@ -6,7 +6,7 @@ use super::file::{JobRow, NewJob, OwnerRow};
 use super::{Entry, Waiting};
 use crate::market::ledger::{Coverage, LedgerChange};
 use crate::market::{Symbol, Timeframe};
-use crate::store::{SeriesChange, SeriesId, SymbolId, TradesChange};
+use crate::store::{ModeChange, SeriesChange, SeriesId, SymbolId, TradesChange};
 
 /// Whose changes a file holds, in names: keys mean nothing in another database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,16 +25,19 @@ pub struct Owner {
 struct Outgoing<'a> {
     series: &'a [SeriesChange],
     trades: Option<&'a TradesChange>,
+    modes: &'a [ModeChange],
 }
 
 #[derive(Deserialize)]
 struct Incoming {
     series: Vec<SeriesChange>,
     trades: Option<TradesChange>,
+    #[serde(default)]
+    modes: Vec<ModeChange>,
 }
 
 pub(super) fn row(entry: &Entry<'_>, spooled_at: i64) -> serde_json::Result<NewJob> {
-    let payload = serde_json::to_string(&Outgoing { series: entry.series, trades: entry.trades })?;
+    let payload = serde_json::to_string(&Outgoing { series: entry.series, trades: entry.trades, modes: entry.modes })?;
     let rows = entry.series.iter().map(SeriesChange::rows).sum::<usize>()
         + entry.trades.map_or(0, |change| change.trades.len());
     Ok(NewJob { symbol_id: entry.owner.symbol.0, spooled_at, rows: rows as i64, bytes: payload.len() as i64, payload })
@@ -45,19 +48,21 @@ pub(super) fn owner_row(owner: &Owner) -> serde_json::Result<OwnerRow> {
 }
 
 pub(super) fn waiting(row: JobRow) -> serde_json::Result<Waiting> {
-    let Incoming { mut series, mut trades } = serde_json::from_str(&row.payload)?;
+    let Incoming { mut series, mut trades, mut modes } = serde_json::from_str(&row.payload)?;
     if row.only_adds {
         series.iter_mut().for_each(only_additions);
         // Whoever came after us may know better what is not complete.
         trades.iter_mut().for_each(|change| change.withdrawn.clear());
+        modes.clear();
     }
-    Ok(Waiting { ticket: row.id, symbol: SymbolId(row.symbol_id), series, trades })
+    Ok(Waiting { ticket: row.id, symbol: SymbolId(row.symbol_id), series, trades, modes })
 }
 
 /// Leaves out what would take something back that others have stated since.
 fn only_additions(change: &mut SeriesChange) {
     change.ledger.retain(|statement| matches!(statement, LedgerChange::Set(_, Coverage::Complete { .. })));
     change.forming = None;
+    change.overdue = None;
 }
 
 /// The reason of an extent is one of few words that the program knows.

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::prelude::*;
 
+use super::events::EventBatch;
+use super::head::SeriesHead;
 use super::write::read_ledger;
 use super::{Connection, dialect, revisions};
 use crate::market::ledger::{apply, select};
@@ -14,21 +16,7 @@ use crate::store::rows::FLAG_OUT_OF_RANGE;
 use crate::store::tables::moment::{Micros, micros};
 use crate::store::tables::records::{CandleRecord, FormingRecord, RevisionRecord, check, trade_count};
 use crate::store::tables::{candle_revisions, candles, forming_candles};
-use crate::store::{
-    CandleSource, Coverage, LedgerChange, NumberedCandle, Revision, SeriesChange, SeriesOutcome, StoredCandle,
-};
-
-/// A series as the transaction found it, and what it becomes.
-pub struct SeriesHead {
-    pub id: i64,
-    pub observed_until: Option<Micros>,
-    pub last_sequence: i64,
-    pub candle_source: CandleSource,
-    /// Open time of its forming bar. While there is one, no final candle is as new.
-    pub forming: Option<Micros>,
-    /// It is to be written back.
-    pub is_changed: bool,
-}
+use crate::store::{Coverage, LedgerChange, NumberedCandle, Revision, SeriesChange, SeriesOutcome, StoredCandle};
 
 /// Rows to be written together: few statements, however many series they belong to.
 #[derive(Default)]
@@ -207,6 +195,7 @@ pub fn withdraw(
     connection: &mut Connection,
     head: &mut SeriesHead,
     ledger: &[LedgerChange],
+    events: &mut EventBatch,
     now: Micros,
 ) -> Result<u64, Fault> {
     if !ledger.iter().any(|change| matches!(change, LedgerChange::Withdraw(..))) {
@@ -236,6 +225,8 @@ pub fn withdraw(
         let mut revisions = Vec::with_capacity(rows.len());
         for row in rows {
             head.last_sequence += 1;
+            let old = row.to_stored()?;
+            events.revised(head, (&old.candle, old.source), None, now)?;
             revisions.push(row.to_revision(head.last_sequence, now));
         }
         withdrawn += revisions.len() as u64;

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::events::EventBatch;
+use super::head::SeriesHead;
 use super::{Connection, dialect};
 use crate::market::Span;
 use crate::market::ledger::{LedgerDiff, apply, window};
@@ -43,8 +45,15 @@ impl LedgerBatch {
         Ok(())
     }
 
-    /// Applies what a change states.
-    pub fn add(&mut self, connection: &mut Connection, change: &SeriesChange, now: Micros) -> Result<(), Fault> {
+    /// Applies what a change states, and tells `events` of it.
+    pub fn add(
+        &mut self,
+        connection: &mut Connection,
+        head: &SeriesHead,
+        change: &SeriesChange,
+        events: &mut EventBatch,
+        now: Micros,
+    ) -> Result<(), Fault> {
         let Some(window) = window_of(change) else { return Ok(()) };
         let id = change.series.0;
         let old = match self.met.remove(&id) {
@@ -56,7 +65,9 @@ impl LedgerBatch {
                 self.met.remove(&id).unwrap_or_default()
             }
         };
-        let diff = LedgerDiff::between(&old, &apply(&old, &change.ledger, change.extent));
+        let new = apply(&old, &change.ledger, change.extent);
+        events.followed(connection, head, (&old, &new), change.overdue, now)?;
+        let diff = LedgerDiff::between(&old, &new);
         self.deleted.extend(diff.deleted.iter().map(|entry| (id, micros(entry.span.from))));
         self.written.extend(diff.updated.iter().chain(&diff.inserted).map(|entry| CoverageRecord::new(id, entry, now)));
         Ok(())

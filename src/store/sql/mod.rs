@@ -7,9 +7,13 @@
 //! on a thread that may block.
 
 pub mod candles;
+mod cuts;
+mod events;
+pub mod head;
 mod holdings;
 mod ledger;
 pub mod migrations;
+mod retention;
 mod revisions;
 mod settings;
 mod status;

@@ -1,11 +1,14 @@
 //! What to collect: the tables `exchanges`, `symbols` and `series`, and the counter of their changes.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::{Connection, dialect};
+use super::{Connection, cuts, dialect};
 use crate::market::{Symbol, Timeframe};
 use crate::store::fault::Fault;
+use crate::store::retention::Kept;
 use crate::store::tables::moment::{Micros, instant, micros, optional_instant};
 use crate::store::tables::{exchanges, series, settings, symbols};
 use crate::store::{
@@ -117,10 +120,12 @@ struct SymbolRecord {
     state_reason: Option<String>,
     anchors: Option<String>,
     removed_at: Option<Micros>,
+    trades_kept_from: Option<Micros>,
 }
 
 impl SymbolRecord {
-    fn into_row(self, exchange: String) -> Result<SymbolRow, StoreError> {
+    /// The row, with where the series of the symbol begin that were pruned.
+    fn into_row(self, exchange: String, candles: BTreeMap<Timeframe, DateTime<Utc>>) -> Result<SymbolRow, StoreError> {
         const TABLE: &str = "symbols";
         let key = format!("{exchange} {}", self.symbol);
         let fault =
@@ -145,6 +150,7 @@ impl SymbolRecord {
                 Some(json) => Some(serde_json::from_str(json).map_err(|error| fault(&error))?),
                 None => None,
             },
+            kept: Kept { candles, trades: optional_instant(self.trades_kept_from, TABLE)? },
             exchange,
         })
     }
@@ -173,7 +179,25 @@ pub fn symbols(connection: &mut Connection) -> Result<Vec<SymbolRow>, Fault> {
         .order((exchanges::name, symbols::symbol))
         .select((SymbolRecord::as_select(), exchanges::name))
         .load::<(SymbolRecord, String)>(connection)?;
-    records.into_iter().map(|(record, exchange)| Ok(record.into_row(exchange)?)).collect()
+    let mut kept = cuts::kept(connection, None)?;
+    let row = |(record, exchange): (SymbolRecord, String)| {
+        let candles = kept.remove(&record.id).unwrap_or_default();
+        Ok(record.into_row(exchange, candles)?)
+    };
+    records.into_iter().map(row).collect()
+}
+
+/// One symbol, removed or not.
+pub fn symbol(connection: &mut Connection, id: SymbolId) -> Result<SymbolRow, Fault> {
+    let record = symbols::table
+        .inner_join(exchanges::table)
+        .filter(symbols::id.eq(id.0))
+        .select((SymbolRecord::as_select(), exchanges::name))
+        .first::<(SymbolRecord, String)>(connection)
+        .optional()?;
+    let Some((record, exchange)) = record else { return Err(unknown_symbol(id)) };
+    let candles = cuts::kept(connection, Some(id.0))?.remove(&id.0).unwrap_or_default();
+    Ok(record.into_row(exchange, candles)?)
 }
 
 fn find(connection: &mut Connection, exchange: &str, symbol: &Symbol) -> Result<Option<SymbolRecord>, Fault> {
@@ -213,9 +237,11 @@ pub fn add_symbol(connection: &mut Connection, new: &NewSymbol) -> Result<Symbol
         return Ok(SymbolChange::Added);
     };
     let (id, was_removed) = (record.id, record.removed_at.is_some());
-    let old = record.into_row(new.exchange.clone())?;
+    let candles = cuts::kept(connection, Some(id))?.remove(&id).unwrap_or_default();
+    let old = record.into_row(new.exchange.clone(), candles)?;
+    let is_again = cuts::take_back(connection, &old, new)?;
     // One that comes back wants what is asked now; of the past it keeps what is stored, so that the
-    // instant from which everything is wanted never moves forward.
+    // instant from which everything is wanted moves forward by pruning only.
     let mut wanted = SymbolRow {
         timeframes: if was_removed { Vec::new() } else { old.timeframes.clone() },
         backfill_from: old.backfill_from.min(new.backfill_from),
@@ -233,7 +259,7 @@ pub fn add_symbol(connection: &mut Connection, new: &NewSymbol) -> Result<Symbol
     wanted.timeframes.sort();
     wanted.timeframes.dedup();
     if wanted == old && !was_removed {
-        return Ok(SymbolChange::Unchanged);
+        return Ok(if is_again { SymbolChange::Widened } else { SymbolChange::Unchanged });
     }
     let (state, reason) = state_columns(&wanted.state);
     diesel::update(symbols::table.find(id))

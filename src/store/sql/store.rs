@@ -3,13 +3,15 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Backend, candles, dialect, holdings, revisions, settings, status, tickers, trades, write};
+use super::{
+    Backend, candles, dialect, events, holdings, retention, revisions, settings, status, tickers, trades, write,
+};
 use crate::market::{Candle, Span, Symbol, Timeframe, Trade};
 use crate::store::tables::moment::micros;
 use crate::store::{
-    AnchorsRow, CandleQuery, CollectorLock, CommandRow, ExchangeRow, Holding, LedgerEntry, NewSymbol, NumberedCandle,
-    OldCandle, SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError, StoredCandle, SymbolChange, SymbolId,
-    SymbolRow, SymbolState, TickerRow, TradeCoverage, WriteBatch,
+    AnchorsRow, CandleQuery, CollectorLock, CommandRow, Cut, Event, ExchangeRow, Holding, LedgerEntry, NewSymbol,
+    NumberedCandle, OldCandle, Prunable, Pruned, SeriesId, SeriesOutcome, SeriesRow, StatusRow, Store, StoreError,
+    StoredCandle, SymbolChange, SymbolId, SymbolRow, SymbolState, TickerRow, TradeCoverage, WriteBatch,
 };
 
 #[async_trait]
@@ -91,6 +93,29 @@ impl Store for Backend {
         self.change(move |connection| write::write(connection, &batch, now)).await
     }
 
+    async fn keep_from(&self, symbol: SymbolId, cuts: &[Cut]) -> Result<Vec<Cut>, StoreError> {
+        let cuts = cuts.to_vec();
+        self.change(move |connection| retention::keep_from(connection, symbol, &cuts)).await
+    }
+
+    async fn prunable(&self) -> Result<Vec<Prunable>, StoreError> {
+        self.read(retention::prunable).await
+    }
+
+    async fn count_before(&self, what: &Prunable) -> Result<Pruned, StoreError> {
+        let (held, from) = (what.held, micros(what.from));
+        self.read(move |connection| retention::count_before(connection, held, from)).await
+    }
+
+    async fn prune(&self, what: &Prunable, limit: u32) -> Result<Pruned, StoreError> {
+        let (held, now) = (what.held, micros(self.now()));
+        self.change(move |connection| retention::prune(connection, held, limit, now)).await
+    }
+
+    async fn prune_events(&self, before: DateTime<Utc>, limit: u32) -> Result<u64, StoreError> {
+        self.change(move |connection| events::prune(connection, micros(before), limit)).await
+    }
+
     async fn candles(&self, series: SeriesId, query: CandleQuery) -> Result<Vec<StoredCandle>, StoreError> {
         self.read(move |connection| candles::read(connection, series.0, query)).await
     }
@@ -102,6 +127,14 @@ impl Store for Backend {
         limit: u32,
     ) -> Result<Vec<NumberedCandle>, StoreError> {
         self.read(move |connection| candles::read_after(connection, series.0, sequence, limit)).await
+    }
+
+    async fn events_after(&self, number: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        self.read(move |connection| events::read_after(connection, number, limit)).await
+    }
+
+    async fn last_event(&self) -> Result<i64, StoreError> {
+        self.read(events::last_number).await
     }
 
     async fn forming(&self, series: SeriesId) -> Result<Option<Candle>, StoreError> {

@@ -1,5 +1,7 @@
 //! Trades and their ledger: by id range where the venue's ids are dense, else by time.
 
+use std::borrow::Cow;
+
 use diesel::prelude::*;
 
 use super::{Connection, dialect};
@@ -13,10 +15,14 @@ use crate::store::{TradeCoverage, TradesChange};
 /// Writes the trades that are not known yet, and what they prove.
 pub fn write(connection: &mut Connection, change: &TradesChange, now: Micros) -> Result<(), Fault> {
     let symbol = change.symbol.0;
-    let known = symbols::table.find(symbol).select(symbols::id).first::<i64>(connection).optional()?;
-    if known.is_none() {
+    let known: Option<Option<Micros>> =
+        symbols::table.find(symbol).select(symbols::trades_kept_from).first(connection).optional()?;
+    let Some(kept_from) = known else {
         return Err(Fault::refused(format!("symbol {symbol} is not in the database")));
-    }
+    };
+    let kept = kept(change, kept_from)?;
+    let is_cut = matches!(kept, Cow::Owned(_));
+    let change = &*kept;
     let records = change.trades.iter().map(|trade| TradeRecord::new(symbol, trade)).collect::<Result<Vec<_>, _>>()?;
     dialect::insert_trades(connection, &records)?;
     for span in change.withdrawn.iter().filter(|span| !span.is_empty()) {
@@ -27,7 +33,14 @@ pub fn write(connection: &mut Connection, change: &TradesChange, now: Micros) ->
         let Some((from, to)) = range.filter(|(from, to)| from < to) else {
             return Err(Fault::refused(format!("trade ids {first} to {last} are no range")));
         };
-        cover(connection, symbol, ID, from, to, now)?;
+        let from = match is_cut {
+            // Its first trades may be among those that were left out.
+            true => first_stored(connection, symbol, from, to)?,
+            false => Some(from),
+        };
+        if let Some(from) = from {
+            cover(connection, symbol, ID, from, to, now)?;
+        }
     }
     for span in change.complete_spans.iter().filter(|span| !span.is_empty()) {
         cover(connection, symbol, TIME, micros(span.from).0, micros(span.to).0, now)?;
@@ -36,6 +49,88 @@ pub fn write(connection: &mut Connection, change: &TradesChange, now: Micros) ->
         rule_out(connection, symbol, *span, reason, now)?;
     }
     Ok(())
+}
+
+/// The change without what lies before the beginning of the trades: it was on its way, or in the spool,
+/// while that was cut.
+fn kept(change: &TradesChange, kept_from: Option<Micros>) -> Result<Cow<'_, TradesChange>, Fault> {
+    let Some(kept_from) = kept_from else { return Ok(Cow::Borrowed(change)) };
+    let from = instant(kept_from, "symbols")?;
+    let spans = change.complete_spans.iter().chain(change.unavailable.iter().map(|(span, _)| span));
+    let times = spans.map(|span| span.from).chain(change.trades.iter().map(|trade| trade.time));
+    if times.min().is_none_or(|first| first >= from) {
+        return Ok(Cow::Borrowed(change));
+    }
+    let mut change = change.clone();
+    change.trades.retain(|trade| trade.time >= from);
+    let spans = change.complete_spans.iter_mut().chain(change.unavailable.iter_mut().map(|(span, _)| span));
+    spans.for_each(|span| span.from = span.from.max(from));
+    Ok(Cow::Owned(change))
+}
+
+/// The first stored id of a range.
+fn first_stored(connection: &mut Connection, symbol: i64, from: i64, to: i64) -> Result<Option<i64>, Fault> {
+    let inside = trades::symbol_id.eq(symbol).and(trades::venue_id.eq(""));
+    let first = trades::table
+        .filter(inside.and(trades::trade_id.ge(from)).and(trades::trade_id.lt(to)))
+        .order(trades::trade_id)
+        .select(trades::trade_id)
+        .first(connection)
+        .optional()?;
+    Ok(first)
+}
+
+/// True when trades, or statements about their time, are held from before an instant.
+pub fn holds_before(connection: &mut Connection, symbol: i64, from: Micros) -> Result<bool, Fault> {
+    let trade = trades::table
+        .filter(trades::symbol_id.eq(symbol).and(trades::time.lt(from)))
+        .select(trades::trade_id)
+        .first::<i64>(connection)
+        .optional()?;
+    let of_time = trade_coverage::symbol_id.eq(symbol).and(trade_coverage::kind.eq(TIME));
+    let entry = trade_coverage::table
+        .filter(of_time.and(trade_coverage::from_key.lt(from.0)))
+        .select(trade_coverage::from_key)
+        .first::<i64>(connection)
+        .optional()?;
+    Ok(trade.or(entry).is_some())
+}
+
+/// Removes the trades from before `end` and what the ledger says of them; gives how many they were.
+pub fn prune(connection: &mut Connection, symbol: i64, end: Micros, now: Micros) -> Result<u64, Fault> {
+    let gone = trades::symbol_id.eq(symbol).and(trades::time.lt(end));
+    let last: Option<i64> = trades::table
+        .filter(gone.and(trades::venue_id.eq("")))
+        .select(diesel::dsl::max(trades::trade_id))
+        .first(connection)?;
+    let rows = diesel::delete(trades::table.filter(gone)).execute(connection)? as u64;
+    for (start, to, reason) in unavailable(connection, symbol, i64::MIN, end.0)? {
+        diesel::delete(trade_coverage::table.find((symbol, TIME, start))).execute(connection)?;
+        insert_unavailable(connection, symbol, start.max(end.0), to, &reason, now)?;
+    }
+    let complete = |kind: &'static str, before: i64| {
+        trade_coverage::table
+            .filter(trade_coverage::symbol_id.eq(symbol).and(trade_coverage::kind.eq(kind)))
+            .filter(trade_coverage::state.eq(COMPLETE).and(trade_coverage::from_key.lt(before)))
+            .select((trade_coverage::from_key, trade_coverage::to_key))
+    };
+    for (start, to) in complete(TIME, end.0).load::<(i64, i64)>(connection)? {
+        diesel::delete(trade_coverage::table.find((symbol, TIME, start))).execute(connection)?;
+        insert_complete(connection, symbol, TIME, start.max(end.0), to, now)?;
+    }
+    // A range of ids begins with the first of its trades that is still there.
+    let ranges = match last {
+        Some(last) => complete(ID, last.saturating_add(1)).load::<(i64, i64)>(connection)?,
+        None => Vec::new(),
+    };
+    for (start, to) in ranges {
+        let first = first_stored(connection, symbol, start, to)?;
+        if first != Some(start) {
+            diesel::delete(trade_coverage::table.find((symbol, ID, start))).execute(connection)?;
+            insert_complete(connection, symbol, ID, first.unwrap_or(to), to, now)?;
+        }
+    }
+    Ok(rows)
 }
 
 const ID: &str = "id";

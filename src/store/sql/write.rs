@@ -1,24 +1,26 @@
 //! The transaction: candles, the ledger they prove, the trades behind them and tickers, all or nothing.
 
-use std::collections::HashMap;
-
 use diesel::prelude::*;
 
-use super::candles::{self, CandleBatch, KEYS_AT_ONCE, SeriesHead};
+use super::candles::{self, CandleBatch};
+use super::events::EventBatch;
+use super::head::{SeriesHead, read_heads};
 use super::ledger::LedgerBatch;
-use super::settings::candle_source_of;
-use super::{Connection, dialect, tickers, trades};
+use super::{Connection, dialect, retention, tickers, trades};
 use crate::store::fault::Fault;
+use crate::store::tables::coverage;
 use crate::store::tables::moment::{Micros, micros};
 use crate::store::tables::records::CoverageRecord;
-use crate::store::tables::{coverage, forming_candles, series, symbols};
-use crate::store::{LedgerEntry, SeriesOutcome, WriteBatch};
+use crate::store::{LedgerEntry, Revision, SeriesOutcome, WriteBatch};
 
 /// Writes the batch; to be called inside a transaction. Outcomes are in the order of `batch.series`.
 pub fn write(connection: &mut Connection, batch: &WriteBatch, now: Micros) -> Result<Vec<SeriesOutcome>, Fault> {
     let ids = sorted(batch.series.iter().map(|change| change.series.0));
-    dialect::lock_ledgers(connection, &ids, &sorted(batch.trades.iter().map(|change| change.symbol.0)))?;
+    let trades = batch.trades.iter().map(|change| change.symbol.0);
+    let symbols = sorted(trades.chain(batch.modes.iter().map(|change| change.symbol.0)));
+    dialect::lock_ledgers(connection, &ids, &symbols)?;
     let mut heads = read_heads(connection, &ids)?;
+    let mut events = EventBatch::for_series(connection, &ids)?;
     let mut rows = CandleBatch::for_changes(connection, &batch.series)?;
     let mut ledgers = LedgerBatch::for_changes(connection, &batch.series)?;
     let mut outcomes = Vec::with_capacity(batch.series.len());
@@ -26,12 +28,18 @@ pub fn write(connection: &mut Connection, batch: &WriteBatch, now: Micros) -> Re
         let id = change.series.0;
         let head = heads.get_mut(&id).ok_or_else(|| Fault::refused(format!("series {id} is not in the database")))?;
         let before = (head.observed_until, head.last_sequence);
+        let kept = retention::kept(head, change)?;
+        let change = &*kept;
 
-        let withdrawn = candles::withdraw(connection, head, &change.ledger, now)?;
-        outcomes.push(SeriesOutcome { withdrawn, ..rows.add(connection, head, &change.candles, now)? });
+        let withdrawn = candles::withdraw(connection, head, &change.ledger, &mut events, now)?;
+        let outcome = SeriesOutcome { withdrawn, ..rows.add(connection, head, &change.candles, now)? };
+        for Revision { old, new } in &outcome.revisions {
+            events.revised(head, (&old.candle, old.source), Some((&new.candle, new.source)), now)?;
+        }
+        outcomes.push(outcome);
         let newest_final = change.candles.iter().map(|new| micros(new.candle.open_time)).max();
         rows.add_forming(connection, head, newest_final, change.forming.as_ref(), now)?;
-        ledgers.add(connection, change, now)?;
+        ledgers.add(connection, head, change, &mut events, now)?;
 
         let observed = change.extent.filter(|(span, _)| !span.is_empty()).map(|(span, _)| micros(span.to));
         head.observed_until = head.observed_until.max(observed);
@@ -45,6 +53,9 @@ pub fn write(connection: &mut Connection, batch: &WriteBatch, now: Micros) -> Re
         trades::write(connection, change, now)?;
     }
     tickers::write(connection, &batch.tickers, now)?;
+    events.modes(connection, &batch.modes)?;
+    let last_event = events.record(connection)?;
+    outcomes.iter_mut().for_each(|outcome| outcome.last_event = last_event);
     Ok(outcomes)
 }
 
@@ -53,29 +64,6 @@ fn sorted(ids: impl Iterator<Item = i64>) -> Vec<i64> {
     ids.sort_unstable();
     ids.dedup();
     ids
-}
-
-fn read_heads(connection: &mut Connection, ids: &[i64]) -> Result<HashMap<i64, SeriesHead>, Fault> {
-    let mut heads = HashMap::with_capacity(ids.len());
-    for ids in ids.chunks(KEYS_AT_ONCE) {
-        let rows = series::table
-            .inner_join(symbols::table)
-            .left_join(forming_candles::table)
-            .filter(series::id.eq_any(ids))
-            .select((
-                series::id,
-                series::observed_until,
-                series::last_sequence,
-                symbols::candle_source,
-                forming_candles::open_time.nullable(),
-            ))
-            .load::<(i64, Option<Micros>, i64, String, Option<Micros>)>(connection)?;
-        heads.extend(rows.into_iter().map(|(id, observed_until, last_sequence, source, forming)| {
-            let candle_source = candle_source_of(&source);
-            (id, SeriesHead { id, observed_until, last_sequence, candle_source, forming, is_changed: false })
-        }));
-    }
-    Ok(heads)
 }
 
 /// The ledger of a series, oldest first.

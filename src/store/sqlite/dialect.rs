@@ -10,7 +10,7 @@ use super::super::tables::moment::Micros;
 use super::super::tables::records::{CandleRecord, CoverageRecord, FormingRecord, RevisionRecord, TradeRecord};
 use super::super::tables::{candle_revisions, candles, coverage, forming_candles, series, trades};
 use super::Connection;
-use super::sql::candles::SeriesHead;
+use super::sql::head::SeriesHead;
 
 /// It is a file, as near as the program itself.
 pub const IS_SERVER: bool = false;

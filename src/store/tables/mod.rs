@@ -36,6 +36,8 @@ diesel::table! {
         state_reason -> Nullable<Text>,
         anchors -> Nullable<Text>,
         removed_at -> Nullable<Moment>,
+        told_mode -> Nullable<Text>,
+        trades_kept_from -> Nullable<Moment>,
     }
 }
 
@@ -56,6 +58,7 @@ diesel::table! {
         timeframe -> Text,
         observed_until -> Nullable<Moment>,
         last_sequence -> BigInt,
+        kept_from -> Nullable<Moment>,
     }
 }
 
@@ -234,9 +237,42 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::moment::Moment;
+
+    events (number) {
+        number -> BigInt,
+        time -> Moment,
+        symbol_id -> BigInt,
+        timeframe -> Nullable<Text>,
+        kind -> Text,
+        body -> Text,
+    }
+}
+
+diesel::table! {
+    event_head (id) {
+        id -> BigInt,
+        last_number -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::moment::Moment;
+
+    open_gaps (series_id, from_time) {
+        series_id -> BigInt,
+        from_time -> Moment,
+        to_time -> Moment,
+    }
+}
+
 diesel::joinable!(symbols -> exchanges (exchange_id));
 diesel::joinable!(series -> symbols (symbol_id));
 diesel::joinable!(forming_candles -> series (series_id));
 diesel::joinable!(tickers -> symbols (symbol_id));
-diesel::allow_tables_to_appear_in_same_query!(exchanges, symbols, series, candles, forming_candles, tickers);
+diesel::joinable!(events -> symbols (symbol_id));
+diesel::allow_tables_to_appear_in_same_query!(exchanges, symbols, series, candles, forming_candles, tickers, events);
 diesel::allow_tables_to_appear_in_same_query!(candles, candle_revisions);

@@ -1,0 +1,8 @@
+DROP TRIGGER symbols_trades_kept_from;
+DROP TRIGGER series_kept_from;
+ALTER TABLE symbols DROP COLUMN trades_kept_from;
+ALTER TABLE series DROP COLUMN kept_from;
+ALTER TABLE symbols DROP COLUMN told_mode;
+DROP TABLE open_gaps;
+DROP TABLE event_head;
+DROP TABLE events;

@@ -36,7 +36,7 @@ soak: ## Faults and crashes for long, in release; SCHEDULES=200 or SECONDS=600, 
 		$(CARGO) test --release --test memory -- --nocapture
 
 # What a run has learnt stays in fuzz/corpus; a find becomes a file in tests/fuzz/regressions/TARGET.
-FUZZ_SEEDS = $(if $(filter rest stream,$(TARGET)),tests/fixtures,tests/fuzz/seeds/$(TARGET)) \
+FUZZ_SEEDS = $(if $(filter rest stream,$(TARGET)),tests/fixtures,$(if $(filter config,$(TARGET)),config,tests/fuzz/seeds/$(TARGET))) \
 	$(wildcard tests/fuzz/regressions/$(TARGET))
 
 fuzz: ## libFuzzer on one parser (nightly, cargo-fuzz); TARGET=rest, SECONDS=600 are which and how long.

@@ -21,7 +21,7 @@ fn collectors_with_databases_of_their_own_do_not_meet() {
         let collector = one.collector.as_ref().unwrap();
         collector.subscribe(ear.recipient(), Subscription::from_first().exchange("kraken")).await.unwrap();
         for stage in [&one, &two] {
-            stage.until("live", minutes(2), |stage| stage.is_live("kraken:BTC/USD")).await;
+            stage.until("streaming", minutes(2), |stage| stage.is_streaming("kraken:BTC/USD")).await;
         }
         // One has trouble with the exchange, the other one is stopped: neither notices the other.
         two.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::KRAKEN).times(1));

@@ -37,6 +37,7 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
             let folders = registry::EXCHANGES.iter().map(|row| format!("fixtures/{}", row.capabilities.id));
             folders.flat_map(|folder| files(&folder)).collect()
         }
+        "config" => files("../config"),
         _ => files(&format!("fuzz/seeds/{name}")),
     };
     assert!(!seeds.is_empty(), "{name} has no seeds");

@@ -149,6 +149,26 @@ fn lost_trades_are_found_by_their_ids_and_read_again() {
 }
 
 #[test]
+fn a_connection_that_was_mute_when_it_began_hides_no_trade() {
+    in_virtual_time(async {
+        let mut stage = collecting("kraken", "BTC/USD", CandleSource::Trades, &[Timeframe::M1]).await;
+        stage.until("live", minutes(5), |stage| stage.is_live("kraken:BTC/USD")).await;
+        stage.pass(minutes(3)).await;
+        stage.stop().await;
+        // Acknowledged, alive and silent; and REST, which would tell, fails for longer than that.
+        stage.inject(Fault::new(FaultKind::Stall).on(Venue::KRAKEN).between(Duration::ZERO, minutes(5)));
+        let fault = Fault::new(FaultKind::Http5xx { status: 503 }).on(Venue::KRAKEN);
+        stage.inject(fault.between(seconds(3), minutes(9)));
+        stage.start().await;
+        stage.pass(minutes(25)).await;
+        stage.assert_trades("kraken", "BTC/USD", stage.now() - seconds(30)).await;
+        stage.assert_minutes("kraken", "BTC/USD", seconds(30)).await;
+        let faults = stage.simulator.stats().faults;
+        assert!(faults["stall"] > 0 && faults["http_5xx"] > 0, "{faults:?}");
+    });
+}
+
+#[test]
 fn where_ids_have_gaps_the_candles_tell_which_trades_a_mute_stream_left_out() {
     in_virtual_time(async {
         let stage = collecting("bitfinex", "BTC/USD", CandleSource::Venue, &[Timeframe::M1]).await;

@@ -137,8 +137,9 @@ fn a_missing_id_is_read_again_and_called_absent_when_a_page_holds_its_neighbours
     let mut tape = Tape::new(venue.rules(t(0)), SpanSet::new(), SpanSet::new(), vec![], t(0));
     let range = |first, last| IdRange { first, last, from: t(first as i64), to: t(last as i64) };
     // The times claim all of it, the ids know of a hole.
-    tape.heard(&[Span::new(t(0), t(60))], &[range(1, 4), range(6, 9)], None);
+    let doubted = tape.heard(&[Span::new(t(0), t(60))], &[range(1, 4), range(6, 9)], None);
     let gap = Span::new(t(4), t(6) + TimeDelta::microseconds(1));
+    assert_eq!(doubted, [gap]);
     assert_eq!(tape.missing(t(61), None).spans(), [gap]);
     let call = tape.call(t(61), None, None).unwrap();
     assert_eq!(call.priority, Priority::Repair);

@@ -88,7 +88,7 @@ fn a_first_backfill_is_no_gap_and_the_time_without_a_collector_is_one() {
             assert_eq!(modes(since, exchange), [], "a restart is no change");
             let of = |event: &&Event| event.exchange == exchange && event.what.kind() == "gap_opened";
             let opened: Vec<&Event> = since.iter().filter(of).collect();
-            assert_eq!(opened.len(), 1, "{opened:?}");
+            assert_eq!(opened.len(), 1, "{exchange}: {since:?}");
             let What::GapOpened { from, to, reason } = &opened[0].what else { unreachable!() };
             assert_eq!(reason, "collector_stopped");
             // Yahoo is believed late that nothing was traded.

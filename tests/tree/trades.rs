@@ -169,6 +169,21 @@ fn a_connection_that_was_mute_when_it_began_hides_no_trade() {
 }
 
 #[test]
+fn trades_that_a_venue_would_not_show_for_a_while_are_asked_for_again_and_their_candles_built() {
+    in_virtual_time(async {
+        let mut stage = Stage::new(SimConfig::default()).await;
+        let hours = TimeDelta::hours(2);
+        stage.want_trades("okx", "ETH/USDT", &[Timeframe::M1], CandleSource::Trades, hours).await;
+        stage.inject(Fault::new(FaultKind::EmptyPage).on(Venue::OKX).between(seconds(2), minutes(20)));
+        stage.start().await;
+        stage.pass(minutes(100)).await;
+        stage.assert_trades("okx", "ETH/USDT", stage.now() - minutes(2)).await;
+        stage.assert_minutes("okx", "ETH/USDT", minutes(2)).await;
+        assert!(stage.simulator.stats().faults["empty_page"] > 0);
+    });
+}
+
+#[test]
 fn where_ids_have_gaps_the_candles_tell_which_trades_a_mute_stream_left_out() {
     in_virtual_time(async {
         let stage = collecting("bitfinex", "BTC/USD", CandleSource::Venue, &[Timeframe::M1]).await;

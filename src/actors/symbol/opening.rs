@@ -19,7 +19,8 @@ use crate::engine::tape::ids::IdRange;
 use crate::engine::tape::live::{Live, LiveRules};
 use crate::engine::tape::{Tape, TapeRules};
 use crate::exchange::{Capabilities, Channel, Instrument};
-use crate::market::{Anchors, SpanSet, Timeframe};
+use crate::market::ledger::TRADES_NOT_SERVED;
+use crate::market::{Anchors, Span, SpanSet, Timeframe};
 use crate::store::spool::{Backlog, Owner};
 use crate::store::{CandleSource, Store, StoreError, SymbolRow};
 use crate::supervise::exit::Exit;
@@ -188,8 +189,11 @@ async fn open_tape(
             ranges.push(IdRange { first, last, from: from.time, to: to.time });
         }
     }
+    let given_up = coverage.unavailable.iter().filter(|(_, reason)| reason == TRADES_NOT_SERVED);
+    let given_up: Vec<Span> = given_up.map(|(span, _)| *span).collect();
     let unavailable: SpanSet = coverage.unavailable.into_iter().map(|(span, _)| span).collect();
-    let tape = Tape::new(rules, coverage.spans, unavailable, ranges, venue.now());
+    let mut tape = Tape::new(rules, coverage.spans, unavailable, ranges, venue.now());
+    given_up.into_iter().for_each(|span| tape.give_up(span, venue.now()));
     let live = Live::new(LiveRules {
         ids_are_dense: capabilities.trade_stream.is_some_and(|stream| stream.ids_are_dense),
         grids: series.iter().filter(|s| matches!(s.feed, Feed::Built { .. })).map(Series::grid).collect(),

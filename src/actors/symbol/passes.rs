@@ -24,12 +24,14 @@ const STORED_PAGE: u32 = 5_000;
 impl SymbolActor {
     /// Candles whose trades cannot be had any more are said to be unavailable.
     pub(super) fn give_up_unavailable(&mut self, now: DateTime<Utc>) {
-        let Some(side) = self.tape.as_ref().filter(|side| side.keeps) else { return };
-        let lost = side.tape.unavailable().clone();
-        if lost.is_empty() {
-            return;
-        }
+        let Some(side) = self.tape.as_mut().filter(|side| side.keeps) else { return };
+        side.tape.look_again(now);
+        let lost = side.tape.unavailable().subtract(side.tape.known());
         for series in &mut self.series {
+            series.book.build_after_all(&lost).into_iter().for_each(|change| series.state(change));
+            if lost.is_empty() {
+                continue;
+            }
             let grid = series.grid();
             let work = series.book.trade_work(now);
             for span in work.spans().iter().flat_map(|span| lost.within(*span).spans().to_vec()) {

@@ -4,7 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::conclude::MAX_ATTEMPTS;
 use super::{Book, FromTrades};
-use crate::market::ledger::{self, Coverage, FROM_TRADES, LedgerChange, NO_TRADE_BEFORE};
+use crate::market::ledger::{
+    self, Coverage, FROM_TRADES, LedgerChange, NO_TRADE_BEFORE, NOT_FETCHED, TRADES_NOT_SERVED,
+};
 use crate::market::{Span, SpanSet};
 
 /// How far before a quiet beginning the price is looked for, by attempts.
@@ -29,6 +31,22 @@ impl Book {
         let all = self.is_from_trades();
         let unverified = ledger::select(&self.entries, |c| all && *c == Coverage::Complete { verified: false });
         unverified.within(Span::new(self.wanted_from, DateTime::<Utc>::MAX_UTC))
+    }
+
+    /// Statements that have candles built after all that were given up for want of their trades, where
+    /// these are not `lost` any more: told since, or asked for again.
+    pub fn build_after_all(&self, lost: &SpanSet) -> Vec<LedgerChange> {
+        let reason = match self.rules.from_trades {
+            FromTrades::Never => return Vec::new(),
+            FromTrades::Old => FROM_TRADES,
+            FromTrades::All => NOT_FETCHED,
+        };
+        let is_given_up = |c: &Coverage| matches!(c, Coverage::Unavailable { reason } if reason == TRADES_NOT_SERVED);
+        let given_up = ledger::select(&self.entries, is_given_up);
+        let grid = self.grid();
+        let whole = |span: &Span| Span::new(grid.bucket_at(span.from), grid.ceil(span.to));
+        let again = given_up.subtract(&lost.spans().iter().map(whole).collect());
+        again.spans().iter().map(|span| LedgerChange::Set(*span, Coverage::missing(reason))).collect()
     }
 
     /// True when all candles are built from trades, so that nothing else can verify them.

@@ -6,6 +6,7 @@
 //!
 //! Does not wait, store or call; candles are made of trades by [`build`] and passed on by [`pass`].
 
+mod again;
 pub mod build;
 mod doubt;
 pub mod ids;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use self::again::Again;
 use self::doubt::Doubt;
 use self::ids::{IdRange, IdRanges};
 use crate::engine::budget::Priority;
@@ -89,6 +91,7 @@ pub struct Tape {
     newest: Option<DateTime<Utc>>,
     /// Ends of id gaps that were read again.
     doubted: BTreeSet<(u64, u64)>,
+    again: Again,
     next_poll_at: DateTime<Utc>,
     idle_reads: u32,
     retry_at: Option<DateTime<Utc>>,
@@ -115,6 +118,7 @@ impl Tape {
             pass_end: None,
             newest: None,
             doubted: BTreeSet::new(),
+            again: Again::from(now),
             next_poll_at: now,
             idle_reads: 0,
             retry_at: None,
@@ -314,7 +318,7 @@ impl Tape {
         let poll = (live_from.is_none() && self.rules.collects_from.is_some()).then_some(self.next_poll_at);
         let again = self.doubts.values().map(|doubt| doubt.again_at);
         let grown = live_from.map(|live| live + self.rules.settle);
-        [poll, self.retry_at, grown].into_iter().flatten().chain(again).filter(|at| *at > now).min()
+        [poll, self.retry_at, grown, self.again_at()].into_iter().flatten().chain(again).filter(|at| *at > now).min()
     }
 
     fn chunk(&self, gap: Span, history: TradeHistory) -> Span {

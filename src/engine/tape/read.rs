@@ -7,12 +7,12 @@ use super::ids::IdRange;
 use super::{POLL, RETRY, Tape, TradeCall};
 use crate::engine::budget::Priority;
 use crate::exchange::{Depth, TradeCursor, TradeHistory, TradePage};
+use crate::market::ledger::TRADES_NOT_SERVED;
 use crate::market::{Span, Trade};
 
 /// Reads that bring nothing before a stretch is given up.
 const MOST_IDLE_READS: u32 = 5;
 /// Why trades cannot be had.
-const NOT_SERVED: &str = "not_served: trades";
 const TOO_OLD: &str = "too_old: trades";
 
 /// What a read brought.
@@ -183,8 +183,8 @@ impl Tape {
         self.idle_reads += 1;
         let is_old = call.gap.to < sent_at - TimeDelta::minutes(10);
         if self.idle_reads >= MOST_IDLE_READS && is_old && !call.is_pass {
-            self.unavailable.insert(call.gap);
-            read.unavailable.push((call.gap, NOT_SERVED));
+            self.give_up(call.gap, sent_at);
+            read.unavailable.push((call.gap, TRADES_NOT_SERVED));
             self.idle_reads = 0;
             return;
         }
@@ -231,7 +231,7 @@ fn recent(call: &TradeCall, page: &TradePage, horizon: DateTime<Utc>, read: &mut
     let known = Span::new(from, horizon.max(from));
     let lost = Span::new(call.gap.from, from.min(call.gap.to));
     if !lost.is_empty() {
-        read.unavailable.push((lost, NOT_SERVED));
+        read.unavailable.push((lost, TRADES_NOT_SERVED));
     }
     read.known = (!known.is_empty()).then_some(known);
     read.known.is_some() || !lost.is_empty()

@@ -130,6 +130,32 @@ fn where_only_the_newest_are_served_what_lies_before_them_is_unavailable() {
 }
 
 #[test]
+fn what_no_page_showed_is_asked_for_once_more_an_hour_later_and_then_ever_less_often() {
+    let mut venue = Venue { trades: vec![], history: TradeHistory::Backward(Depth::Full) };
+    let mut tape = Tape::new(venue.rules(t(0)), SpanSet::new(), SpanSet::new(), vec![], t(7_200));
+    let mut now = t(7_200);
+    let mut gave_up = Vec::new();
+    // A page that says there is more, and shows nothing.
+    while now < t(7_200) + TimeDelta::hours(8) {
+        tape.look_again(now);
+        if let Some(call) = tape.call(now, Some(t(7_200)), None) {
+            let page = TradePage { next: Some(TradeCursor::Newest), ..venue.answer(&call.cursor, now) };
+            let read = tape.read(&call, page, None, now);
+            gave_up.extend(read.unavailable.iter().map(|_| (now - t(7_200)).num_hours()));
+        }
+        now = tape.wake_at(now, Some(t(7_200))).unwrap_or(now).max(now + TimeDelta::seconds(1));
+    }
+    assert_eq!(gave_up, [0, 1, 3, 7]);
+    venue.trades = vec![trade(1, t(-5)), trade(2, t(100))];
+    now += TimeDelta::hours(9);
+    assert!(tape.missing(now, Some(t(7_200))).is_empty(), "given up");
+    tape.look_again(now);
+    let call = tape.call(now, Some(t(7_200)), None).unwrap();
+    tape.read(&call, venue.answer(&call.cursor, now), None, now);
+    assert!(tape.known().covers(Span::new(t(0), t(7_199))) && tape.unavailable().is_empty());
+}
+
+#[test]
 fn a_missing_id_is_read_again_and_called_absent_when_a_page_holds_its_neighbours() {
     let mut trades: Vec<_> = (1..=9).map(|id| trade(id, t(id as i64))).collect();
     let lost = trades.remove(4);

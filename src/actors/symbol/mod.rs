@@ -109,6 +109,8 @@ pub struct SymbolActor {
     began: DateTime<Utc>,
     jitter: TimeDelta,
     is_loaded: bool,
+    /// What was missing when this life began has been stated.
+    has_stated: bool,
     is_stopping: bool,
     revisions: u64,
     live: Live,
@@ -140,6 +142,7 @@ impl SymbolActor {
             timer: None,
             jitter,
             is_loaded: false,
+            has_stated: false,
             is_stopping: false,
             revisions: 0,
             live: Live::default(),

@@ -44,7 +44,10 @@ impl SymbolActor {
         let trades_are_due = trades.is_some_and(|side| side.is_due(now));
         let since = *self.pending_since.get_or_insert_with(Instant::now);
         let is_concluded = self.urgent == Slots::Concluded || self.background == Slots::Concluded;
-        let is_urgent = self.is_stopping
+        // A gap of the time without a collector is told before it is healed.
+        let is_first = !std::mem::replace(&mut self.has_stated, true);
+        let is_urgent = is_first
+            || self.is_stopping
             || is_concluded
             || trades_are_due
             || !self.repairs.is_empty()

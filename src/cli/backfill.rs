@@ -14,11 +14,12 @@ use tracing_subscriber::filter::LevelFilter;
 use super::database::DatabaseArgs;
 use super::failure::OrUsage;
 use super::lines::Time;
-use super::live_view::{Notices, grouped};
+use super::live_view::grouped;
+use super::progress::JobProgress;
 use super::run::stop_in_order;
 use super::shortfall::Shortfall;
 use super::stop::StopRequest;
-use super::{Failure, progress, when};
+use super::{Failure, when};
 use crate::collector::{Collector, CollectorHandle, StartError, exchange_row};
 use crate::config::Config;
 use crate::exchange::{Capabilities, registry};
@@ -29,6 +30,8 @@ use crate::store::{CandleSource, Coverage, LedgerEntry, NewSymbol, Store, StoreE
 
 /// History of a symbol that is new, unless `--from` says otherwise.
 const USUAL_HISTORY: TimeDelta = TimeDelta::days(1);
+/// The bar on a terminal.
+const BAR: &str = "{wide_bar} {percent:>3}% {human_pos}/{human_len} ETA {eta} {msg}";
 /// How often the ledger is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// What the venue did not give is not waited for when it is not asked for again before this.
@@ -75,7 +78,7 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
     if config.exchanges.get(&args.exchange).and_then(|exchange| exchange.enabled) == Some(false) {
         return Err(Failure::Failed(anyhow!("{} is disabled in the configuration", args.exchange)));
     }
-    let progress = Progress::new();
+    let progress = JobProgress::new(BAR);
     let mut logging = config.log.clone();
     logging.level = logging.level.min(LevelFilter::WARN);
     logging.install_into(progress.notices.clone(), false).context("logging")?;
@@ -87,7 +90,7 @@ async fn fill(
     args: Args,
     config: Config,
     capabilities: &'static Capabilities,
-    mut progress: Progress,
+    mut progress: JobProgress,
     stop: StopRequest,
 ) -> Result<(), Failure> {
     let deadline = config.shutdown.deadline;
@@ -186,7 +189,7 @@ impl Job {
     async fn watch(
         &self,
         handle: &mut CollectorHandle,
-        progress: &mut Progress,
+        progress: &mut JobProgress,
         stop: &StopRequest,
     ) -> Result<(), Failure> {
         let component = format!("{}:{}", self.exchange, self.symbol);
@@ -287,38 +290,4 @@ impl Job {
 
 fn is_row(row: &SymbolRow, exchange: &str, symbol: &Symbol) -> bool {
     row.exchange == exchange && row.symbol == *symbol
-}
-
-/// How far the job is, and what the collector says meanwhile.
-struct Progress {
-    progress: progress::Progress,
-    notices: Notices,
-    shown: usize,
-}
-
-impl Progress {
-    fn new() -> Progress {
-        let progress = progress::Progress::new("{wide_bar} {percent:>3}% {human_pos}/{human_len} ETA {eta} {msg}");
-        Progress { progress, notices: Notices::default(), shown: 0 }
-    }
-
-    fn show(&mut self, done: u64, of: u64, trouble: &str) {
-        self.pass_notices();
-        self.progress.show(done, of, trouble);
-    }
-
-    fn pass_notices(&mut self) {
-        let (lines, count) = self.notices.since(self.shown);
-        self.shown = count;
-        lines.iter().for_each(|line| self.say(line));
-    }
-
-    fn say(&self, words: &str) {
-        self.progress.say(words);
-    }
-
-    fn finish(&mut self) {
-        self.pass_notices();
-        self.progress.finish();
-    }
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::live_view::Notices;
+
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(2);
 
@@ -52,5 +54,43 @@ impl Progress {
     /// Takes the bar away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// How far a job is that a collector of this process does, and what the collector says meanwhile.
+pub struct JobProgress {
+    progress: Progress,
+    /// Where the collector's words go.
+    pub notices: Notices,
+    shown: usize,
+}
+
+impl JobProgress {
+    /// A bar as indicatif's template says.
+    pub fn new(template: &str) -> JobProgress {
+        JobProgress { progress: Progress::new(template), notices: Notices::default(), shown: 0 }
+    }
+
+    /// So much is done.
+    pub fn show(&mut self, done: u64, of: u64, words: &str) {
+        self.pass_notices();
+        self.progress.show(done, of, words);
+    }
+
+    /// Says words beside the bar.
+    pub fn say(&self, words: &str) {
+        self.progress.say(words);
+    }
+
+    /// Says the collector's last words and takes the bar away.
+    pub fn finish(&mut self) {
+        self.pass_notices();
+        self.progress.finish();
+    }
+
+    fn pass_notices(&mut self) {
+        let (lines, count) = self.notices.since(self.shown);
+        self.shown = count;
+        lines.iter().for_each(|line| self.say(line));
     }
 }

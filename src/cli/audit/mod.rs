@@ -18,10 +18,10 @@ use super::database::DatabaseArgs;
 use super::failure::OrUsage;
 use super::lines::Time;
 use super::listing::Format;
-use super::live_view::Notices;
+use super::progress::JobProgress;
 use super::run::stop_in_order;
 use super::stop::StopRequest;
-use super::{Failure, progress, when};
+use super::{Failure, when};
 use crate::clock::Clock;
 use crate::collector::{Collector, CollectorHandle, StartError, command_id};
 use crate::config::Config;
@@ -34,6 +34,8 @@ use crate::status::Phase;
 use crate::store::rows::ASKED;
 use crate::store::{Access, CommandRow, Store, StoreError};
 
+/// The bar on a terminal.
+const BAR: &str = "{wide_bar} {percent:>3}% {human_pos}/{human_len} buckets ETA {eta} {msg}";
 /// How often it is looked at how far the audit is.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A collector looks for what it is asked every second. One that does not in this time does not know how.
@@ -93,7 +95,7 @@ pub fn run(args: Args, database: &DatabaseArgs) -> Result<(), Failure> {
     if let Some(exchange) = &args.exchange {
         registry::find(exchange).or_usage()?;
     }
-    let progress = Progress::new();
+    let progress = JobProgress::new(BAR);
     let mut logging = config.log.clone();
     logging.level = logging.level.min(LevelFilter::WARN);
     logging.install_into(progress.notices.clone(), false).context("logging")?;
@@ -110,7 +112,7 @@ async fn carry_out(
     args: &Args,
     config: Config,
     store: &dyn Store,
-    mut progress: Progress,
+    mut progress: JobProgress,
     stop: &StopRequest,
 ) -> Result<Vec<SeriesAudit>, Failure> {
     let deadline = config.shutdown.deadline;
@@ -147,7 +149,7 @@ async fn carry_out(
 async fn by_ourselves(
     command: &Command,
     handle: &mut CollectorHandle,
-    progress: &mut Progress,
+    progress: &mut JobProgress,
     stop: &StopRequest,
 ) -> Result<Vec<SeriesAudit>, Failure> {
     let reply = handle.command(command.clone()).await;
@@ -181,7 +183,7 @@ async fn by_ourselves(
 async fn by_the_collector(
     command: &Command,
     store: &dyn Store,
-    progress: &mut Progress,
+    progress: &mut JobProgress,
     stop: &StopRequest,
 ) -> Result<Vec<SeriesAudit>, Failure> {
     let row = CommandRow {
@@ -237,7 +239,7 @@ struct Look {
     outcome: String,
 }
 
-async fn look(id: &str, store: &dyn Store, progress: &mut Progress, trouble: &str) -> Result<Look, Failure> {
+async fn look(id: &str, store: &dyn Store, progress: &mut JobProgress, trouble: &str) -> Result<Look, Failure> {
     let row = store.command(id).await?.ok_or_else(|| anyhow!("the command {id} is not in the database any more"))?;
     if row.outcome == ASKED {
         return Ok(Look { over: None, outcome: row.outcome });
@@ -245,7 +247,9 @@ async fn look(id: &str, store: &dyn Store, progress: &mut Progress, trouble: &st
     let reply = Reply::repeated(&row.id, &row.kind, &row.outcome);
     if reply.begun {
         let (course, _) = Course::read(&reply.message).unwrap_or_default();
-        progress.show(course, trouble);
+        if course.of > 0 || !trouble.is_empty() {
+            progress.show(course.done, course.of, trouble);
+        }
         return Ok(Look { over: None, outcome: row.outcome });
     }
     refusal(reply)?;
@@ -263,41 +267,5 @@ fn refusal(reply: Reply) -> Result<(), Failure> {
             Err(Failure::usage(refusal.message))
         }
         Some(refusal) => Err(Failure::Failed(anyhow!(refusal.message))),
-    }
-}
-
-/// How far the audit is, and what the collector says meanwhile.
-struct Progress {
-    bar: progress::Progress,
-    notices: Notices,
-    shown: usize,
-}
-
-impl Progress {
-    fn new() -> Progress {
-        let bar = progress::Progress::new("{wide_bar} {percent:>3}% {human_pos}/{human_len} buckets ETA {eta} {msg}");
-        Progress { bar, notices: Notices::default(), shown: 0 }
-    }
-
-    fn show(&mut self, course: Course, trouble: &str) {
-        self.pass_notices();
-        if course.of > 0 || !trouble.is_empty() {
-            self.bar.show(course.done, course.of, trouble);
-        }
-    }
-
-    fn pass_notices(&mut self) {
-        let (lines, count) = self.notices.since(self.shown);
-        self.shown = count;
-        lines.iter().for_each(|line| self.say(line));
-    }
-
-    fn say(&self, words: &str) {
-        self.bar.say(words);
-    }
-
-    fn finish(&mut self) {
-        self.pass_notices();
-        self.bar.finish();
     }
 }

@@ -266,6 +266,10 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// Sets a symbol's state (active, paused, rejected with the venue's words). False when unknown.
     async fn set_symbol_state(&self, exchange: &str, symbol: &Symbol, state: &SymbolState) -> Result<bool, StoreError>;
 
+    /// Remembers that the venue refuses a symbol, with its words, or, with `None`, that it serves it. A
+    /// user's pause stays, also one that was written a moment ago.
+    async fn set_refusal(&self, symbol: SymbolId, refusal: Option<&str>) -> Result<(), StoreError>;
+
     /// Remembers where the symbol's buckets lie, as the venue's instrument said.
     async fn set_anchors(&self, symbol: SymbolId, anchors: &AnchorsRow) -> Result<(), StoreError>;
 

@@ -172,6 +172,7 @@ pass_on! {
     Changes add_symbol(new: &NewSymbol) -> SymbolChange;
     Changes remove_symbol(exchange: &str, symbol: &Symbol) -> bool;
     Changes set_symbol_state(exchange: &str, symbol: &Symbol, state: &SymbolState) -> bool;
+    Changes set_refusal(symbol: SymbolId, refusal: Option<&str>) -> ();
     Changes set_anchors(symbol: SymbolId, anchors: &AnchorsRow) -> ();
     Changes open_series(symbol: SymbolId, timeframe: Timeframe) -> SeriesRow;
     Reads series_of(symbol: SymbolId) -> Vec<SeriesRow>;

@@ -68,21 +68,29 @@ pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked
             let real = truth(ask, &symbol, series.timeframe, wanted);
             let real: BTreeMap<_, _> = real.into_iter().map(|candle| (candle.open_time, candle)).collect();
             let query = CandleQuery { span: wanted, limit: None, newest_first: false };
+            let capabilities = registry::find(&symbol.exchange).unwrap().capabilities;
             // Trades do not tell whether a venue that was away prints flat bars of that time.
             let from_trades = symbol.candle_source == CandleSource::Trades;
+            let is_built = |row: &StoredCandle| {
+                let edge = depth_edge(&symbol, series.timeframe, row.observed_at);
+                from_trades || (capabilities.builds_old_candles() && edge > Some(row.candle.open_time))
+            };
             let is_moot = |row: &StoredCandle| {
-                from_trades && row.source == Source::Synthesised && !real.contains_key(&row.candle.open_time)
+                row.source == Source::Synthesised && !real.contains_key(&row.candle.open_time) && is_built(row)
             };
             // Nor which of its quiet buckets a venue prints that prints some of them.
-            let quiet = registry::find(&symbol.exchange).unwrap().capabilities.quiet;
+            let quiet = capabilities.quiet;
             let is_printed_by_chance =
                 |real: &TrueCandle| from_trades && quiet == QuietPolicy::Mixed && real.volume == 0.0;
+            // Half hours are read as two quarters, of each of which the venue cuts the volume to a whole number.
+            let is_of_quarters = symbol.exchange == "yahoo" && series.timeframe == Timeframe::M30;
+            let cut_off = if is_of_quarters { 1.0 } else { 0.0 };
             for row in store.candles(series.id, query).await.unwrap().into_iter().filter(|row| !is_moot(row)) {
                 checked.candles += 1;
                 let stored = row.candle;
                 let same = real.get(&stored.open_time).is_some_and(|real| {
-                    (real.open, real.high, real.low, real.close, real.volume)
-                        == (stored.open, stored.high, stored.low, stored.close, stored.volume)
+                    (real.open, real.high, real.low, real.close) == (stored.open, stored.high, stored.low, stored.close)
+                        && (real.volume - stored.volume).abs() <= cut_off
                         && (real.trades.is_none() || stored.trades.is_none() || real.trades == stored.trades)
                 });
                 if !same {
@@ -152,10 +160,16 @@ fn is_lost(symbol: &SymbolRow, timeframe: Timeframe, span: Span, reason: &str, n
         let keeps_none = capabilities.trade_rest.is_none_or(|rest| rest.history == TradeHistory::Recent);
         return keeps_none && reason == TRADES_NOT_SERVED;
     }
-    let edge = match capabilities.timeframe(timeframe).map(|row| row.depth) {
-        Some(Depth::Age(age)) => now - age,
-        Some(Depth::NewestRows(rows)) => inventory::grid_of(symbol, timeframe).back(now, rows),
-        Some(Depth::Full) | None => return false,
-    };
-    reason == TOO_OLD && span.to <= edge && !capabilities.builds_old_candles()
+    let is_beyond = depth_edge(symbol, timeframe, now).is_some_and(|edge| span.to <= edge);
+    reason == TOO_OLD && is_beyond && !capabilities.builds_old_candles()
+}
+
+/// Since when the venue has candles of its own; `None` where it keeps all.
+fn depth_edge(symbol: &SymbolRow, timeframe: Timeframe, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let capabilities = registry::find(&symbol.exchange).unwrap().capabilities;
+    match capabilities.timeframe(timeframe)?.depth {
+        Depth::Age(age) => Some(now - age),
+        Depth::NewestRows(rows) => Some(inventory::grid_of(symbol, timeframe).back(now, rows)),
+        Depth::Full => None,
+    }
 }

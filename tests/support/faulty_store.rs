@@ -137,6 +137,10 @@ impl Store for FaultyStore {
         at_once(self.inner.set_symbol_state(exchange, symbol, state))
     }
 
+    async fn set_refusal(&self, symbol: SymbolId, refusal: Option<&str>) -> Result<(), StoreError> {
+        at_once(self.inner.set_refusal(symbol, refusal))
+    }
+
     async fn set_anchors(&self, symbol: SymbolId, anchors: &AnchorsRow) -> Result<(), StoreError> {
         at_once(self.inner.set_anchors(symbol, anchors))
     }

@@ -2,8 +2,10 @@
 //! only what changed is touched.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use candlewick::market::{Span, Timeframe};
+use candlewick::sim::{Fault, FaultKind, Venue};
 use candlewick::status::{Health, Phase};
 use candlewick::store::{CandleSource, ExchangeMode, ExchangeRow, Store, SymbolState};
 use chrono::TimeDelta;
@@ -115,6 +117,36 @@ fn a_paused_symbol_rests_and_a_resumed_one_catches_up() {
         stage.assert_minutes("kraken", "SOL/USD", seconds(15)).await;
         assert_eq!(others(&stage), before);
         assert_others_complete(&stage).await;
+    });
+}
+
+#[test]
+fn a_pause_outlives_what_the_venue_says_of_the_symbol() {
+    in_virtual_time(async {
+        let stage = settled().await;
+        stage.want("kraken", "SOL/USD", &[Timeframe::M1], TimeDelta::hours(1)).await;
+        stage.until("added", seconds(2), |stage| stage.is_streaming(NEW)).await;
+        let name = symbol("SOL/USD");
+        let state = async || {
+            let rows = stage.store.symbols().await.unwrap();
+            rows.into_iter().find(|row| row.symbol == name).map(|row| row.state)
+        };
+        assert!(stage.store.set_symbol_state("kraken", &name, &SymbolState::Paused).await.unwrap());
+        stage.inject(
+            Fault::new(FaultKind::Delist).on(Venue::KRAKEN).symbol(name.clone()).between(Duration::ZERO, minutes(70)),
+        );
+        let paused = |s: &Stage| s.status(NEW).is_some_and(|s| s.phase == Phase::Paused);
+        stage.until("paused", seconds(2), paused).await;
+        // The list is read every hour: without the symbol, then with it again.
+        for _ in 0..3 {
+            stage.pass(minutes(65)).await;
+            assert!(paused(&stage));
+            assert_eq!(state().await, Some(SymbolState::Paused));
+        }
+        assert!(stage.store.set_symbol_state("kraken", &name, &SymbolState::Active).await.unwrap());
+        stage.until("resumed", seconds(2), |stage| stage.is_streaming(NEW)).await;
+        stage.pass(minutes(2)).await;
+        stage.assert_minutes("kraken", "SOL/USD", seconds(15)).await;
     });
 }
 

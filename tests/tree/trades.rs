@@ -103,14 +103,22 @@ fn candles_of_trades_alone_are_the_venues_own_in_all_timeframes() {
 #[test]
 fn history_older_than_the_venues_candles_is_built_from_its_trades() {
     in_virtual_time(async {
-        let mut stage = Stage::new(SimConfig::default()).await;
-        stage.want("kraken", "ETH/USD", &[Timeframe::M1], TimeDelta::hours(40)).await;
-        stage.start().await;
-        stage.until("complete", minutes(30), |stage| stage.is_live("kraken:ETH/USD")).await;
-        stage.pass(minutes(2)).await;
-        stage.assert_minutes("kraken", "ETH/USD", seconds(20)).await;
-        let stored = stage.stored("kraken", "ETH/USD", Timeframe::M1).await;
-        assert!(stored.iter().filter(|row| row.source == Source::Trades).count() > 1_000);
+        for keeps_trades in [false, true] {
+            let mut stage = Stage::new(SimConfig::default()).await;
+            // In the middle of a minute.
+            let back = TimeDelta::hours(40) + TimeDelta::seconds(25);
+            if keeps_trades {
+                stage.want_trades("kraken", "ETH/USD", &[Timeframe::M1], CandleSource::Venue, back).await;
+            } else {
+                stage.want("kraken", "ETH/USD", &[Timeframe::M1], back).await;
+            }
+            stage.start().await;
+            stage.until("complete", minutes(30), |stage| stage.is_live("kraken:ETH/USD")).await;
+            stage.pass(minutes(2)).await;
+            stage.assert_minutes("kraken", "ETH/USD", seconds(20)).await;
+            let stored = stage.stored("kraken", "ETH/USD", Timeframe::M1).await;
+            assert!(stored.iter().filter(|row| row.source == Source::Trades).count() > 1_000);
+        }
     });
 }
 
@@ -165,6 +173,24 @@ fn a_connection_that_was_mute_when_it_began_hides_no_trade() {
         stage.assert_minutes("kraken", "BTC/USD", seconds(30)).await;
         let faults = stage.simulator.stats().faults;
         assert!(faults["stall"] > 0 && faults["http_5xx"] > 0, "{faults:?}");
+    });
+}
+
+#[test]
+fn what_was_traded_while_nobody_listened_is_read_although_the_stream_begins_before_it() {
+    in_virtual_time(async {
+        let mut stage = collecting("kraken", "BTC/USD", CandleSource::Trades, &[Timeframe::M1]).await;
+        stage.until("live", minutes(5), |stage| stage.is_live("kraken:BTC/USD")).await;
+        stage.pass(minutes(3)).await;
+        stage.stop().await;
+        stage.pass(minutes(3)).await;
+        // The newest fifty trades, with which the stream begins, come before the answer of REST.
+        let fault = Fault::new(FaultKind::Slow { delay: seconds(20) }).on(Venue::KRAKEN);
+        stage.inject(fault.between(Duration::ZERO, minutes(2)));
+        stage.start().await;
+        stage.pass(minutes(10)).await;
+        stage.assert_trades("kraken", "BTC/USD", stage.now() - seconds(30)).await;
+        stage.assert_minutes("kraken", "BTC/USD", seconds(30)).await;
     });
 }
 

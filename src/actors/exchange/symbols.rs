@@ -26,17 +26,29 @@ impl ExchangeActor {
         self.instruments.remove(&symbol);
         let Some(row) = self.wanted.get_mut(&symbol) else { return };
         warn!(exchange = self.setup.venue.id(), %symbol, why, "the venue does not know this symbol");
-        Arc::make_mut(row).state = SymbolState::Rejected(why);
+        if row.state != SymbolState::Paused {
+            Arc::make_mut(row).state = SymbolState::Rejected(why.clone());
+        }
         let row = row.clone();
         self.report_idle(&row);
-        self.store_state(&row);
+        self.store_refusal(&row, Some(why));
     }
 
-    pub(super) fn store_state(&self, row: &SymbolRow) {
-        let (store, row) = (self.setup.store.clone(), row.clone());
+    /// A symbol that is worked on is one that the venue serves.
+    pub(super) fn serve(&mut self, symbol: &Symbol) {
+        let Some(row) = self.wanted.get_mut(symbol) else { return };
+        if row.state != SymbolState::Active {
+            Arc::make_mut(row).state = SymbolState::Active;
+            let row = row.clone();
+            self.store_refusal(&row, None);
+        }
+    }
+
+    fn store_refusal(&self, row: &SymbolRow, refusal: Option<String>) {
+        let (store, id, symbol) = (self.setup.store.clone(), row.id, row.symbol.clone());
         actix_rt::spawn(async move {
-            if let Err(error) = store.set_symbol_state(&row.exchange, &row.symbol, &row.state).await {
-                warn!(%error, symbol = %row.symbol, "the symbol's state was not stored");
+            if let Err(error) = store.set_refusal(id, refusal.as_deref()).await {
+                warn!(%error, %symbol, "whether the venue serves the symbol was not stored");
             }
         });
     }
@@ -59,7 +71,7 @@ impl ExchangeActor {
         if self.is_stopping || self.symbols.addr(symbol).is_some() {
             return;
         }
-        let Some(row) = self.wanted.get_mut(symbol) else { return };
+        let Some(row) = self.wanted.get(symbol) else { return };
         let Some(instrument) = self.instruments.get(symbol).cloned() else { return };
         if row.only_ticker && row.state != SymbolState::Paused {
             return self.start_ticker(symbol, ctx);
@@ -68,11 +80,7 @@ impl ExchangeActor {
             let row = row.clone();
             return self.report_idle(&row);
         }
-        if row.state != SymbolState::Active {
-            Arc::make_mut(row).state = SymbolState::Active;
-            let row = row.clone();
-            self.store_state(&row);
-        }
+        self.serve(symbol);
         let Some(row) = self.wanted.get(symbol).cloned() else { return };
         self.store_anchors(&row, &instrument);
         let generation = self.symbols.next_generation();

@@ -2,7 +2,6 @@
 //! venue allows. A reading is worth nothing once there is a newer one, so none is repeated or kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -71,11 +70,8 @@ impl ExchangeActor {
 
     /// A symbol of which only the ticker is wanted begins.
     pub(super) fn start_ticker(&mut self, symbol: &Symbol, ctx: &mut Context<Self>) {
-        let Some(row) = self.wanted.get_mut(symbol) else { return };
-        if self.setup.venue.capabilities().has_tickers && row.state != SymbolState::Active {
-            Arc::make_mut(row).state = SymbolState::Active;
-            let row = row.clone();
-            self.store_state(&row);
+        if self.setup.venue.capabilities().has_tickers {
+            self.serve(symbol);
         }
         self.report_ticker(symbol);
         self.read_new_tickers(Duration::from_millis(1), ctx);

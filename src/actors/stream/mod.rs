@@ -68,6 +68,8 @@ pub struct StreamActor {
     alive_at: DateTime<Utc>,
     pulsed_at: DateTime<Utc>,
     dialogue: Dialogue,
+    /// Markets of which the frame that is being read tells something.
+    touched: Vec<String>,
     is_proven: bool,
     is_paced: bool,
 }
@@ -86,6 +88,7 @@ impl StreamActor {
             alive_at: now,
             pulsed_at: now,
             dialogue: Dialogue::of_group(setup.group),
+            touched: Vec::new(),
             is_proven: false,
             is_paced: false,
             setup,
@@ -184,6 +187,17 @@ impl StreamActor {
         let mut dialogue = std::mem::take(&mut self.dialogue);
         dialect.decode_frame(&mut dialogue, text, &mut |event| self.event(event, ctx));
         self.dialogue = dialogue;
+        // A frame is one statement: its stamp vouches for all it tells, so nobody gets a part of it.
+        for stream_id in std::mem::take(&mut self.touched) {
+            self.hand_over(&stream_id, ctx);
+        }
+    }
+
+    /// Notes a market for when the frame is read to its end.
+    fn touch(&mut self, stream_id: &str) {
+        if self.touched.last().is_none_or(|last| last != stream_id) {
+            self.touched.push(stream_id.to_owned());
+        }
     }
 
     fn event(&mut self, event: Event<'_>, ctx: &mut Context<Self>) {
@@ -199,7 +213,7 @@ impl StreamActor {
                     ),
                     None => self.setup.venue.tally.dropped("frame_of_no_subscription", 1),
                 }
-                self.hand_over(&stream_id, ctx);
+                self.touch(&stream_id);
             }
             Event::Trade { stream_id, trade, is_snapshot, stamped_at } => {
                 // Where frames have no stamp of their own, a trade's time is one.
@@ -209,7 +223,7 @@ impl StreamActor {
                     Some(route) => route.push_trade(trade, is_snapshot, &self.setup.venue),
                     None => self.setup.venue.tally.dropped("frame_of_no_subscription", 1),
                 }
-                self.hand_over(&stream_id, ctx);
+                self.touch(&stream_id);
             }
             Event::LastTrade { stream_id, id, stamped_at } => {
                 self.stamped(stamped_at);
@@ -218,7 +232,7 @@ impl StreamActor {
                 if let Some(route) = self.routes.get_mut(&*stream_id) {
                     route.tape.announced = Some((id, stamp));
                 }
-                self.hand_over(&stream_id, ctx);
+                self.touch(&stream_id);
             }
             Event::Subscribed { request_id, stream_id, channel, stamped_at } => {
                 self.stamped(stamped_at);

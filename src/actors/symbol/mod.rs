@@ -310,7 +310,7 @@ impl Handler<KeepFrom> for SymbolActor {
         for series in &mut self.series {
             series.keep_from(row.candles_from(series.timeframe));
         }
-        let collects_from = opening::collects_from(&row, &self.series);
+        let collects_from = opening::collects_from(&row, &self.series, self.setup.venue.now());
         if let Some(side) = &mut self.tape {
             side.tape.keep_from(collects_from);
         }

@@ -173,7 +173,7 @@ async fn open_tape(
     if !row.collect_trades && !is_built && !builds_old {
         return Ok(None);
     }
-    let collects_from = collects_from(row, series);
+    let collects_from = collects_from(row, series, venue.now());
     let streams_dense = capabilities.trade_stream.is_none_or(|stream| stream.ids_are_dense);
     let rules = TapeRules {
         rest: capabilities.trade_rest,
@@ -204,9 +204,9 @@ async fn open_tape(
 
 /// Since when trades are collected: a bucket that is built from them needs them from its beginning, but
 /// for those that were pruned.
-pub(super) fn collects_from(row: &SymbolRow, series: &[Series]) -> DateTime<Utc> {
-    let built = series.iter().filter(|series| series.book.is_from_trades());
-    let first = built.map(|series| series.book.extent().from.min(row.trades_from())).min();
+pub(super) fn collects_from(row: &SymbolRow, series: &[Series], now: DateTime<Utc>) -> DateTime<Utc> {
+    let built = series.iter().filter_map(|series| series.book.built_from(now));
+    let first = built.map(|from| from.min(row.trades_from())).min();
     row.kept.trades.max(first).unwrap_or(row.trades_from())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::conclude::MAX_ATTEMPTS;
-use super::{AGAIN, Book, FromTrades, REREAD_BUCKETS};
+use super::{AGAIN, Book, FromTrades, Missing, REREAD_BUCKETS};
 use crate::engine::budget::Priority;
 use crate::market::ledger::{
     self, BEFORE_LISTING, Coverage, FROM_TRADES, HOLE_AT_THE_VENUE, JUST_CLOSED, LATE_BAR, LedgerChange, NOT_FETCHED,
@@ -33,19 +33,22 @@ impl Book {
         self.rules.next_close(self.observed_until)
     }
 
-    /// Statements about what has fallen out of the venue's history without being fetched.
+    /// Statements about what has fallen out of the venue's history without being fetched. What the
+    /// venue was seen to leave out stays a hole: trades would only tell of quiet buckets there.
     pub fn retire(&self, now: DateTime<Utc>) -> Vec<LedgerChange> {
         let Some(edge) = self.rules.depth_edge(now) else { return vec![] };
+        let unavailable = |reason: &str| Coverage::Unavailable { reason: reason.to_owned() };
         let coverage = match self.rules.from_trades {
-            FromTrades::Never => Coverage::Unavailable { reason: TOO_OLD.to_owned() },
+            FromTrades::Never => unavailable(TOO_OLD),
             FromTrades::Old => Coverage::missing(FROM_TRADES),
             FromTrades::All => return vec![],
         };
-        self.unread()
-            .map(|missing| Span::new(missing.span.from, missing.span.to.min(edge)))
-            .filter(|span| !span.is_empty())
-            .map(|span| LedgerChange::Set(span, coverage.clone()))
-            .collect()
+        let retired = |missing: Missing<'_>| {
+            let is_hole = missing.attempts > 0 && missing.reason == VENUE_HOLE;
+            let coverage = if is_hole { unavailable(HOLE_AT_THE_VENUE) } else { coverage.clone() };
+            LedgerChange::Set(Span::new(missing.span.from, missing.span.to.min(edge)), coverage)
+        };
+        self.unread().filter(|missing| missing.span.from < edge).map(retired).collect()
     }
 
     /// Statements that have what was given up asked for once more, when it is time.
@@ -55,22 +58,23 @@ impl Book {
         }
         self.again_wait = (self.again_wait * 2).min(AGAIN.1);
         self.again_at = now + self.again_wait;
-        self.given_up().collect()
+        self.given_up(now).collect()
     }
 
     /// What may be there although the venue did not show it, as it is asked for again: after one more
-    /// read without result it is given up again.
-    fn given_up(&self) -> impl Iterator<Item = LedgerChange> {
-        let reopened = |reason: &str| match reason {
-            NOT_SERVED | BEFORE_LISTING => Some((NOT_FETCHED, MAX_ATTEMPTS - 1)),
-            HOLE_AT_THE_VENUE => Some((VENUE_HOLE, 1)),
+    /// read without result it is given up again. A hole is asked for as long as the venue reaches it.
+    fn given_up(&self, now: DateTime<Utc>) -> impl Iterator<Item = LedgerChange> {
+        let edge = self.rules.depth_edge(now).unwrap_or(DateTime::<Utc>::MIN_UTC);
+        let reopened = move |reason: &str| match reason {
+            NOT_SERVED | BEFORE_LISTING => Some((NOT_FETCHED, MAX_ATTEMPTS - 1, DateTime::<Utc>::MIN_UTC)),
+            HOLE_AT_THE_VENUE => Some((VENUE_HOLE, 1, edge)),
             _ => None,
         };
         self.entries.iter().filter_map(move |entry| {
             let Coverage::Unavailable { reason } = &entry.coverage else { return None };
-            let (reason, attempts) = reopened(reason)?;
+            let (reason, attempts, from) = reopened(reason).filter(|(_, _, from)| *from < entry.span.to)?;
             let missing = Coverage::Missing { reason: reason.to_owned(), attempts, next_attempt_at: None };
-            Some(LedgerChange::Set(entry.span, missing))
+            Some(LedgerChange::Set(Span::new(entry.span.from.max(from), entry.span.to), missing))
         })
     }
 
@@ -127,7 +131,7 @@ impl Book {
             open = self.grid().next_open(open);
         }
         let close = [self.next_close_at(), self.rules.next_close(open)];
-        let again = self.given_up().next().map(|_| self.again_at).filter(|_| reads);
+        let again = self.given_up(now).next().map(|_| self.again_at).filter(|_| reads);
         let earliest = retries.chain(verification).chain(close).chain(again).filter(|at| *at > now).min();
         earliest.unwrap_or_else(|| self.rules.next_close(open))
     }

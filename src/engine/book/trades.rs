@@ -54,6 +54,17 @@ impl Book {
         self.rules.from_trades == FromTrades::All
     }
 
+    /// Since when the trades are needed that candles are built from; `None` where at `now` the venue's own
+    /// reach back to the first one.
+    pub fn built_from(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let is_built = match self.rules.from_trades {
+            FromTrades::Never => false,
+            FromTrades::Old => self.rules.depth_edge(now).is_some_and(|edge| self.wanted_from < edge),
+            FromTrades::All => true,
+        };
+        is_built.then_some(self.wanted_from)
+    }
+
     /// How far before `from` reading must begin, so that a quiet bucket there finds its price.
     pub fn look_back(&self, from: DateTime<Utc>) -> TimeDelta {
         let attempts = self.missing().find(|m| m.span.contains(from)).map_or(0, |m| m.attempts as usize);

@@ -125,8 +125,20 @@ pub(super) async fn states_and_anchors_are_kept(store: Arc<dyn Store>) {
     assert!(!ok(store.set_symbol_state("kraken", &unified("ETH/USD"), &SymbolState::Paused).await));
     assert!(!ok(store.set_symbol_state("binance", &btc, &SymbolState::Paused).await));
 
-    let anchors = AnchorsRow { week_start: "thursday".to_owned(), ..AnchorsRow::from(Anchors::default()) };
     let id = only_symbol(&*store).await.id;
+    for (refusal, state) in
+        [(Some("delisted"), SymbolState::Rejected("delisted".to_owned())), (None, SymbolState::Active)]
+    {
+        ok(store.set_refusal(id, refusal).await);
+        assert_eq!(only_symbol(&*store).await.state, state);
+    }
+    ok(store.set_symbol_state("kraken", &btc, &SymbolState::Paused).await);
+    for refusal in [Some("delisted"), None] {
+        ok(store.set_refusal(id, refusal).await);
+        assert_eq!(only_symbol(&*store).await.state, SymbolState::Paused, "a user's pause stays");
+    }
+
+    let anchors = AnchorsRow { week_start: "thursday".to_owned(), ..AnchorsRow::from(Anchors::default()) };
     ok(store.set_anchors(id, &anchors).await);
     assert_eq!(only_symbol(&*store).await.anchors, Some(anchors.clone()));
     refused(store.set_anchors(SymbolId(id.0 + 1), &anchors).await);
@@ -169,7 +181,7 @@ pub(super) async fn the_version_moves_for_users_and_not_for_the_collector(store:
     check(false, "a paused symbol is paused").await;
     ok(store.set_symbol_state("kraken", &btc, &SymbolState::Active).await);
     check(true, "a symbol is resumed").await;
-    ok(store.set_symbol_state("kraken", &btc, &SymbolState::Rejected("no such pair".to_owned())).await);
+    ok(store.set_refusal(id, Some("no such pair")).await);
     check(false, "a symbol is rejected").await;
     ok(store.open_series(id, Timeframe::M1).await);
     check(false, "a series is opened").await;

@@ -323,6 +323,15 @@ pub fn set_symbol_state(
     }
 }
 
+pub fn set_refusal(connection: &mut Connection, symbol: SymbolId, refusal: Option<&str>) -> Result<(), Fault> {
+    let state = refusal.map_or(SymbolState::Active, |words| SymbolState::Rejected(words.to_owned()));
+    let (state, reason) = state_columns(&state);
+    diesel::update(symbols::table.find(symbol.0).filter(symbols::state.ne(state_columns(&SymbolState::Paused).0)))
+        .set((symbols::state.eq(state), symbols::state_reason.eq(reason)))
+        .execute(connection)?;
+    Ok(())
+}
+
 pub fn set_anchors(connection: &mut Connection, symbol: SymbolId, anchors: &AnchorsRow) -> Result<(), Fault> {
     let json = serde_json::to_string(anchors).map_err(|error| Fault::refused(error.to_string()))?;
     let changed = diesel::update(symbols::table.find(symbol.0)).set(symbols::anchors.eq(json)).execute(connection)?;

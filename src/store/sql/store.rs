@@ -66,6 +66,11 @@ impl Store for Backend {
         self.change(move |connection| settings::set_symbol_state(connection, &exchange, &symbol, &state)).await
     }
 
+    async fn set_refusal(&self, symbol: SymbolId, refusal: Option<&str>) -> Result<(), StoreError> {
+        let refusal = refusal.map(str::to_owned);
+        self.change(move |connection| settings::set_refusal(connection, symbol, refusal.as_deref())).await
+    }
+
     async fn set_anchors(&self, symbol: SymbolId, anchors: &AnchorsRow) -> Result<(), StoreError> {
         let anchors = anchors.clone();
         self.change(move |connection| settings::set_anchors(connection, symbol, &anchors)).await

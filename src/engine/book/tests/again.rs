@@ -43,3 +43,22 @@ fn where_candles_are_built_from_trades_only_nothing_is_read_again() {
     let mut book = given_up(FromTrades::All);
     assert_eq!(book.look_again(settled(20) + TimeDelta::days(30)), []);
 }
+
+#[test]
+fn a_hole_that_the_venue_no_longer_reaches_stays_one_and_is_not_built_from_trades() {
+    let entries =
+        [entry(0, 5, gone(HOLE_AT_THE_VENUE)), entry(5, 8, missing(VENUE_HOLE, 1, settled(9))), entry(8, 20, DONE)];
+    let depth = Depth::NewestRows(20);
+    let mut book = book(SeriesRules { depth, from_trades: FromTrades::Old, ..rules(QuietPolicy::Emits) }, &entries);
+    // The oldest of the twenty newest rows is that of minute 4.
+    let now = t(23) + TimeDelta::seconds(30);
+    assert_eq!(book.retire(now), []);
+    let later = now + TimeDelta::minutes(3);
+    let retired = book.retire(later);
+    assert_eq!(retired, [LedgerChange::Set(s(5, 7), gone(HOLE_AT_THE_VENUE))]);
+    book.stored(&retired, book.extent());
+    assert_eq!(book.retire(later), []);
+
+    let hour_later = settled(20) + TimeDelta::hours(1);
+    assert_eq!(book.look_again(hour_later), [], "nobody serves it any more");
+}

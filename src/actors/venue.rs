@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::engine::venue_time::VenueTime;
@@ -13,6 +14,8 @@ use crate::transport::Transport;
 
 /// The shortest wall-clock wait for I/O, however fast a scaled clock runs.
 const IO_FLOOR: Duration = Duration::from_secs(2);
+/// How many symbols of a venue read their ledgers at the same time.
+const MOST_OPENINGS: usize = 32;
 
 /// One venue as its actors see it. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +30,9 @@ pub struct Venue {
     pub tally: Tally,
     /// Those of this venue.
     pub counts: VenueTally,
+    /// Permits to read a ledger: a symbol needs far more memory for that than it keeps, and thousands
+    /// begin in the same moment.
+    pub openings: Arc<Semaphore>,
     time: Arc<Mutex<VenueTime>>,
 }
 
@@ -34,7 +40,8 @@ impl Venue {
     /// A venue whose clock is not known yet.
     pub fn new(dialect: Arc<dyn Dialect>, transport: Arc<dyn Transport>, clock: Clock, tally: Tally) -> Venue {
         let counts = tally.venue(dialect.capabilities().id);
-        Venue { dialect, transport, clock, tally, counts, time: Arc::default() }
+        let openings = Arc::new(Semaphore::new(MOST_OPENINGS));
+        Venue { dialect, transport, clock, tally, counts, openings, time: Arc::default() }
     }
 
     /// What it can do.

@@ -91,7 +91,10 @@ pub(super) async fn open(
 ) -> Result<Option<Opened>, StoreError> {
     let mut wait = RETRY.0;
     while backlog.cleared().await {
-        match read(&*store, &venue, &row, &instrument).await {
+        let permit = venue.openings.acquire().await;
+        let read = Box::pin(read(&*store, &venue, &row, &instrument)).await;
+        drop(permit);
+        match read {
             Err(error) if error.is_transient() => {
                 debug!(%error, "the ledger cannot be read; waiting for the store");
                 if !backlog.slept(wait).await {

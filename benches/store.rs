@@ -1,6 +1,6 @@
 //! Rows per second into SQLite (a file) and PostgreSQL (a server of the benchmark's own, on the same
 //! machine, which flushes to disk as it does in earnest): the real schema, every batch with the
-//! coverage it proves.
+//! coverage it proves, one after the other into one database that has been written for a while.
 //!
 //! Fresh rows, the same rows again, the same rows with another close (each a counted revision), and
 //! the live pattern: one row of each of a hundred series in one transaction. And how long it takes to

@@ -83,14 +83,20 @@ async fn the_view_has_instants_and_what_owns_candles_cannot_be_deleted() {
     );
     server.sql(name(&url), "DELETE FROM coverage");
     let error = server.try_sql(name(&url), "DELETE FROM series").unwrap_err();
-    assert!(error.contains("still has candles or trades; delete those first"), "{error}");
+    assert!(error.contains("still has candles, trades or events; delete those first"), "{error}");
     let mut revised = minutes(&series, 5, 6);
     revised.candles[0].candle.close = 101.0;
     store.write(&batch(vec![revised])).await.unwrap();
     server.sql(name(&url), "DELETE FROM coverage; DELETE FROM candles");
     let error = server.try_sql(name(&url), "DELETE FROM series").unwrap_err();
-    assert!(error.contains("still has candles or trades; delete those first"), "what a bar was before: {error}");
+    assert!(
+        error.contains("still has candles, trades or events; delete those first"),
+        "what a bar was before: {error}"
+    );
     server.sql(name(&url), "DELETE FROM candle_revisions; DELETE FROM series");
+    let error = server.try_sql(name(&url), "DELETE FROM symbols").unwrap_err();
+    assert!(error.contains("still has candles, trades or events; delete those first"), "what was told: {error}");
+    server.sql(name(&url), "DELETE FROM events; DELETE FROM symbols");
 }
 
 #[tokio::test]

@@ -1,9 +1,7 @@
-//! What only PostgreSQL says this way: rows in bulk by `UNNEST` (one array a column, so that a
-//! statement is the same for one row and for thousands), and locks on rows.
+//! What only PostgreSQL says this way: rows in [bulk](Bulk), and locks on rows.
 //!
 //! Locks are always taken in one order: the settings, series by id, symbols by id, the number of events.
 
-use diesel::pg::sql_types::Array;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Double, Integer, Nullable, SmallInt, Text};
@@ -11,9 +9,12 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use super::super::fault::Fault;
 use super::super::tables::moment::{Micros, Moment};
-use super::super::tables::records::{CandleRecord, CoverageRecord, FormingRecord, RevisionRecord, TradeRecord};
+use super::super::tables::records::{
+    CandleRecord, CoverageRecord, EventRecord, FormingRecord, RevisionRecord, TradeRecord,
+};
 use super::super::tables::{series, settings, symbols};
 use super::Connection;
+use super::bulk::{Bulk, Column};
 use super::sql::head::SeriesHead;
 
 /// It may be away while the program runs.
@@ -39,12 +40,6 @@ pub fn in_transaction<T>(
 /// Rows written by one statement: what it costs in memory stays small, and larger ones are no faster.
 const ROWS_PER_STATEMENT: usize = 5000;
 
-/// `INSERT INTO table (columns) SELECT * FROM UNNEST($1, $2, ...)` and what follows.
-fn insertion(table: &str, columns: &[&str], on_conflict: &str) -> String {
-    let arrays: Vec<String> = (1..=columns.len()).map(|number| format!("${number}")).collect();
-    format!("INSERT INTO {table} ({}) SELECT * FROM UNNEST({}) {on_conflict}", columns.join(", "), arrays.join(", "))
-}
-
 /// Replaces a row with the same key, unless it is the same.
 fn replacement(table: &str, columns: &[&str], key: &str) -> String {
     let of = |row: &str| columns.iter().map(|column| format!("{row}.{column}")).collect::<Vec<_>>().join(", ");
@@ -60,10 +55,10 @@ macro_rules! insert_rows {
     ($connection:expr, $rows:expr, $table:literal, $on_conflict:expr;
      $($($part:ident).+ : $type:ty as $column:literal),+ $(,)?) => {{
         let columns: &[&str] = &[$($column),+];
+        let (before, after) = (format!("INSERT INTO {} ({})", $table, columns.join(", ")), $on_conflict(columns));
         for rows in $rows.chunks(ROWS_PER_STATEMENT) {
-            sql_query(insertion($table, columns, &$on_conflict(columns)))
-                $(.bind::<Array<$type>, _>(rows.iter().map(|row| &row.$($part).+).collect::<Vec<_>>()))+
-                .execute($connection)?;
+            let columns = ($(Column::<$type, _>::of(rows.iter().map(|row| &row.$($part).+)),)+);
+            Bulk { before: &before, columns, after: &after }.execute($connection)?;
         }
     }};
 }
@@ -142,6 +137,19 @@ pub fn replace_forming(connection: &mut Connection, rows: &[FormingRecord]) -> R
     Ok(())
 }
 
+pub fn insert_events(connection: &mut Connection, rows: &[EventRecord]) -> Result<(), Fault> {
+    insert_rows!(
+        connection, rows, "events", |_: &_| String::new();
+        number: BigInt as "number",
+        time: Moment as "time",
+        symbol_id: BigInt as "symbol_id",
+        timeframe: Nullable<Text> as "timeframe",
+        kind: Text as "kind",
+        body: Text as "body",
+    );
+    Ok(())
+}
+
 /// Known ids are left alone.
 pub fn insert_trades(connection: &mut Connection, rows: &[TradeRecord]) -> Result<(), Fault> {
     insert_rows!(
@@ -166,16 +174,17 @@ pub fn read_ledgers(
     if windows.is_empty() {
         return Ok(Vec::new());
     }
-    let query = "SELECT coverage.* FROM UNNEST($1, $2, $3) AS spoken_of (series_id, from_time, to_time) \
-                 JOIN coverage ON coverage.series_id = spoken_of.series_id \
+    let columns = (
+        Column::<BigInt, _>::of(windows.iter().map(|(series, ..)| series)),
+        Column::<Moment, _>::of(windows.iter().map(|(_, from, _)| from)),
+        Column::<Moment, _>::of(windows.iter().map(|(.., to)| to)),
+    );
+    let before = "WITH spoken_of (series_id, from_time, to_time) AS (";
+    let after = ") SELECT coverage.series_id, coverage.from_time, coverage.to_time, state, verified, reason, attempts, \
+                 next_attempt_at, updated_at FROM spoken_of JOIN coverage ON coverage.series_id = spoken_of.series_id \
                  AND coverage.from_time <= spoken_of.to_time AND coverage.to_time >= spoken_of.from_time \
                  ORDER BY coverage.series_id, coverage.from_time";
-    let records = sql_query(query)
-        .bind::<Array<BigInt>, _>(windows.iter().map(|(series, ..)| series).collect::<Vec<_>>())
-        .bind::<Array<Moment>, _>(windows.iter().map(|(_, from, _)| from).collect::<Vec<_>>())
-        .bind::<Array<Moment>, _>(windows.iter().map(|(.., to)| to).collect::<Vec<_>>())
-        .load(connection)?;
-    Ok(records)
+    Ok(Bulk { before, columns, after }.load(connection)?)
 }
 
 /// Deletes entries by series and begin, then replaces or adds others.
@@ -185,12 +194,14 @@ pub fn write_ledgers(
     written: &[CoverageRecord],
 ) -> Result<(), Fault> {
     if !deleted.is_empty() {
-        let query = "DELETE FROM coverage USING UNNEST($1, $2) AS gone (series_id, from_time) \
+        let columns = (
+            Column::<BigInt, _>::of(deleted.iter().map(|(series, _)| series)),
+            Column::<Moment, _>::of(deleted.iter().map(|(_, from)| from)),
+        );
+        let before = "WITH gone (series_id, from_time) AS (";
+        let after = ") DELETE FROM coverage USING gone \
                      WHERE coverage.series_id = gone.series_id AND coverage.from_time = gone.from_time";
-        sql_query(query)
-            .bind::<Array<BigInt>, _>(deleted.iter().map(|(series, _)| series).collect::<Vec<_>>())
-            .bind::<Array<Moment>, _>(deleted.iter().map(|(_, from)| from).collect::<Vec<_>>())
-            .execute(connection)?;
+        Bulk { before, columns, after }.execute(connection)?;
     }
     insert_rows!(
         connection, written, "coverage", |columns: &_| replacement("coverage", columns, "series_id, from_time");
@@ -211,13 +222,15 @@ pub fn update_heads(connection: &mut Connection, heads: &[&SeriesHead]) -> Resul
     if heads.is_empty() {
         return Ok(());
     }
-    let query = "UPDATE series SET observed_until = head.observed_until, last_sequence = head.last_sequence \
-                 FROM UNNEST($1, $2, $3) AS head (id, observed_until, last_sequence) WHERE series.id = head.id";
-    sql_query(query)
-        .bind::<Array<BigInt>, _>(heads.iter().map(|head| &head.id).collect::<Vec<_>>())
-        .bind::<Array<Nullable<Moment>>, _>(heads.iter().map(|head| &head.observed_until).collect::<Vec<_>>())
-        .bind::<Array<BigInt>, _>(heads.iter().map(|head| &head.last_sequence).collect::<Vec<_>>())
-        .execute(connection)?;
+    let columns = (
+        Column::<BigInt, _>::of(heads.iter().map(|head| &head.id)),
+        Column::<Nullable<Moment>, _>::of(heads.iter().map(|head| &head.observed_until)),
+        Column::<BigInt, _>::of(heads.iter().map(|head| &head.last_sequence)),
+    );
+    let before = "WITH head (id, observed_until, last_sequence) AS (";
+    let after = ") UPDATE series SET observed_until = head.observed_until, last_sequence = head.last_sequence \
+                 FROM head WHERE series.id = head.id";
+    Bulk { before, columns, after }.execute(connection)?;
     Ok(())
 }
 

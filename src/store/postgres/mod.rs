@@ -5,6 +5,7 @@
 //! [`StoreError::Unavailable`], and the next one connects again. Connections are driven by a thread
 //! of the store's own, so any tokio runtime will do, and go on while their caller is gone.
 
+mod bulk;
 mod dialect;
 mod error;
 mod link;

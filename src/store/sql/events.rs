@@ -4,28 +4,17 @@ use std::collections::{BTreeMap, HashMap};
 
 use diesel::prelude::*;
 
-use super::Connection;
 use super::candles::KEYS_AT_ONCE;
 use super::head::SeriesHead;
+use super::{Connection, dialect};
 use crate::market::gaps::{self, GapNews};
 use crate::market::{Candle, Source, Span, SpanSet};
 use crate::store::event::{Event, ModeChange, Values, What};
 use crate::store::fault::Fault;
 use crate::store::tables::moment::{Micros, instant, micros};
+use crate::store::tables::records::EventRecord;
 use crate::store::tables::{event_head, events, exchanges, open_gaps, symbols};
 use crate::store::{LedgerEntry, StoreError};
-
-/// A row of `events`.
-#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
-#[diesel(table_name = events, treat_none_as_default_value = false)]
-struct EventRecord {
-    number: i64,
-    time: Micros,
-    symbol_id: i64,
-    timeframe: Option<String>,
-    kind: String,
-    body: String,
-}
 
 /// A row of `open_gaps`.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
@@ -37,7 +26,7 @@ struct GapRecord {
 }
 
 /// Far below SQLite's 32,766 values per statement.
-const EVENTS_PER_STATEMENT: usize = 500;
+const GAPS_PER_STATEMENT: usize = 500;
 
 /// See the module.
 #[derive(Default)]
@@ -143,7 +132,7 @@ impl EventBatch {
         diesel::delete(open_gaps::table.filter(open_gaps::series_id.eq(series_id))).execute(connection)?;
         let record = |span: &Span| GapRecord { series_id, from_time: micros(span.from), to_time: micros(span.to) };
         let records: Vec<GapRecord> = told.spans().iter().map(record).collect();
-        for records in records.chunks(EVENTS_PER_STATEMENT) {
+        for records in records.chunks(GAPS_PER_STATEMENT) {
             diesel::insert_into(open_gaps::table).values(records).execute(connection)?;
         }
         self.told.insert(series_id, told);
@@ -174,16 +163,15 @@ impl EventBatch {
         if self.records.is_empty() {
             return Ok(None);
         }
-        diesel::update(event_head::table)
-            .set(event_head::last_number.eq(event_head::last_number + self.records.len() as i64))
-            .execute(connection)?;
-        let last = last_number(connection)?;
-        for (number, record) in (last + 1 - self.records.len() as i64..).zip(&mut self.records) {
+        let count = self.records.len() as i64;
+        let last: i64 = diesel::update(event_head::table)
+            .set(event_head::last_number.eq(event_head::last_number + count))
+            .returning(event_head::last_number)
+            .get_result(connection)?;
+        for (number, record) in (last + 1 - count..).zip(&mut self.records) {
             record.number = number;
         }
-        for records in self.records.chunks(EVENTS_PER_STATEMENT) {
-            diesel::insert_into(events::table).values(records).execute(connection)?;
-        }
+        dialect::insert_events(connection, &self.records)?;
         Ok(Some(last))
     }
 }
@@ -227,10 +215,14 @@ fn event(record: EventRecord, exchange: String, symbol: &str) -> Result<Event, S
 /// Removes at most `limit` of the oldest events from before an instant; says how many.
 pub fn prune(connection: &mut Connection, before: Micros, limit: u32) -> Result<u64, Fault> {
     // By number, so that what stays has no hole: times may be out of order by a little.
-    let kept: Option<i64> =
-        events::table.filter(events::time.ge(before)).select(diesel::dsl::min(events::number)).first(connection)?;
     let first: Option<i64> = events::table.select(diesel::dsl::min(events::number)).first(connection)?;
     let Some(first) = first else { return Ok(0) };
-    let end = kept.unwrap_or(i64::MAX).min(first.saturating_add(i64::from(limit)));
+    let reach = first.saturating_add(i64::from(limit));
+    let kept: Option<i64> = events::table
+        .filter(events::number.lt(reach))
+        .filter(events::time.ge(before))
+        .select(diesel::dsl::min(events::number))
+        .first(connection)?;
+    let end = kept.unwrap_or(reach);
     Ok(diesel::delete(events::table.filter(events::number.lt(end))).execute(connection)? as u64)
 }

@@ -7,8 +7,10 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use super::super::fault::Fault;
 use super::super::tables::moment::Micros;
-use super::super::tables::records::{CandleRecord, CoverageRecord, FormingRecord, RevisionRecord, TradeRecord};
-use super::super::tables::{candle_revisions, candles, coverage, forming_candles, series, trades};
+use super::super::tables::records::{
+    CandleRecord, CoverageRecord, EventRecord, FormingRecord, RevisionRecord, TradeRecord,
+};
+use super::super::tables::{candle_revisions, candles, coverage, events, forming_candles, series, trades};
 use super::Connection;
 use super::sql::head::SeriesHead;
 
@@ -72,6 +74,10 @@ pub fn insert_revisions(connection: &mut Connection, rows: &[RevisionRecord]) ->
 
 pub fn replace_forming(connection: &mut Connection, rows: &[FormingRecord]) -> Result<(), Fault> {
     write_rows!(connection, rows, chunk => diesel::replace_into(forming_candles::table).values(chunk))
+}
+
+pub fn insert_events(connection: &mut Connection, rows: &[EventRecord]) -> Result<(), Fault> {
+    write_rows!(connection, rows, chunk => diesel::insert_into(events::table).values(chunk))
 }
 
 /// Known ids are left alone.

@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use super::super::fault::Fault;
 use super::super::{Coverage, LedgerEntry, StoreError, StoredCandle};
 use super::moment::{Micros, instant, micros, optional_instant};
-use super::{candle_revisions, candles, coverage, forming_candles, trades};
+use super::{candle_revisions, candles, coverage, events, forming_candles, trades};
 use crate::market::{Candle, Rule, Side, Source, Span, Trade, TradeId};
 
 /// A row of `candles`.
@@ -112,6 +112,18 @@ pub struct TradeRecord {
     pub price: String,
     pub amount: String,
     pub side: Option<String>,
+}
+
+/// A row of `events`.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = events, treat_none_as_default_value = false)]
+pub struct EventRecord {
+    pub number: i64,
+    pub time: Micros,
+    pub symbol_id: i64,
+    pub timeframe: Option<String>,
+    pub kind: String,
+    pub body: String,
 }
 
 /// A number of trades as it is stored.

@@ -89,7 +89,8 @@ pub struct SymbolSetup {
 pub struct SymbolActor {
     setup: SymbolSetup,
     series: Vec<Series>,
-    tape: Option<TapeSide>,
+    /// Most symbols have none.
+    tape: Option<Box<TapeSide>>,
     hearing: Hearing,
     urgent: Slots,
     background: Slots,
@@ -196,7 +197,7 @@ impl SymbolActor {
         let wake = series.chain(trades).chain(self.hears_at(now)).chain(mode).min().unwrap_or(now + IDLE);
         // Something that is due and still here waits for a reply, which will call us.
         let mut wait = self.setup.venue.wall_until(wake.max(now + TimeDelta::milliseconds(100)));
-        if let Some(save_in) = self.tape.as_ref().and_then(TapeSide::save_in).filter(|_| !self.is_saving) {
+        if let Some(save_in) = self.tape.as_deref().and_then(TapeSide::save_in).filter(|_| !self.is_saving) {
             wait = wait.min(save_in);
         }
         if let Some(since) = self.pending_since.filter(|_| !self.is_saving) {

@@ -31,7 +31,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// What a symbol works on.
 pub(super) struct Opened {
     series: Vec<Series>,
-    tape: Option<TapeSide>,
+    tape: Option<Box<TapeSide>>,
 }
 
 impl SymbolActor {
@@ -169,7 +169,7 @@ async fn open_tape(
     venue: &Venue,
     row: &SymbolRow,
     series: &[Series],
-) -> Result<Option<TapeSide>, StoreError> {
+) -> Result<Option<Box<TapeSide>>, StoreError> {
     let capabilities = venue.capabilities();
     let is_built = builds(row, capabilities);
     let builds_old = from_trades(row, capabilities) != FromTrades::Never && !series.is_empty();
@@ -202,7 +202,7 @@ async fn open_tape(
         grids: series.iter().filter(|s| matches!(s.feed, Feed::Built { .. })).map(Series::grid).collect(),
         quiet: capabilities.quiet,
     });
-    Ok(Some(TapeSide::new(row.id, tape, live, row.collect_trades)))
+    Ok(Some(Box::new(TapeSide::new(row.id, tape, live, row.collect_trades))))
 }
 
 /// Since when trades are collected: a bucket that is built from them needs them from its beginning, but

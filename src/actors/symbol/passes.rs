@@ -48,7 +48,7 @@ impl SymbolActor {
         let is_saved = !self.is_saving && self.spooled.is_none();
         let is_durable = is_saved && !self.series.iter().any(Series::has_pending);
         let is_ready = |side: &&mut TapeSide| is_durable && side.pass.is_none() && !side.is_reading;
-        let Some(side) = self.tape.as_mut().filter(is_ready) else { return };
+        let Some(side) = self.tape.as_deref_mut().filter(is_ready) else { return };
         // Where trades are not read from old to new, all that a pass needs is read and kept before it.
         let is_kept = side.keeps && !side.tape.reads_forward();
         let mut work: Vec<(Grid, SpanSet)> = Vec::with_capacity(self.series.len());
@@ -137,7 +137,7 @@ impl SymbolActor {
         // What is known may still be on its way to the store.
         let is_durable = !self.is_saving && self.spooled.is_none();
         let is_ready = |side: &&mut TapeSide| is_durable && !side.is_reading && !side.has_pending();
-        let Some(side) = self.tape.as_mut().filter(is_ready) else { return };
+        let Some(side) = self.tape.as_deref_mut().filter(is_ready) else { return };
         let Some(active) = side.pass.as_ref().filter(|active| active.from_store) else { return };
         let Some(gap) = active.pass.gap() else { return };
         let (symbol, last) = (side.pending.symbol, active.last.clone());

@@ -22,6 +22,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use candlewick::market::ledger::NOT_SERVED;
 use candlewick::market::{Span, Timeframe};
 use candlewick::store::inventory::inventory;
 use candlewick::store::{self, Access, CandleQuery, Coverage, Store};
@@ -93,6 +94,7 @@ struct Stretch {
     symbol: String,
     timeframe: String,
     state: String,
+    reason: Option<String>,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 }
@@ -106,13 +108,15 @@ fn has(simulated: &Simulated, stretch: &Stretch, until: DateTime<Utc>) -> bool {
     from < to && simulated.json(&path) != Value::Array(vec![])
 }
 
-/// What is missing or was not looked at yet.
+/// What is missing, was not looked at yet, or was given up and is asked for again after an hour.
 fn lacking(database: &str) -> Vec<Stretch> {
     let printed = finished(&["gaps", "--format", "json", "--database", database]);
     assert_eq!(printed.status.code(), Some(0), "{}", text(&printed.stderr));
     let lines = text(&printed.stdout);
     let stretches = lines.lines().map(|line| serde_json::from_str::<Stretch>(line).unwrap());
-    stretches.filter(|stretch| stretch.state != "unavailable").collect()
+    stretches
+        .filter(|stretch| stretch.state != "unavailable" || stretch.reason.as_deref() == Some(NOT_SERVED))
+        .collect()
 }
 
 /// The ledger agrees with the rows.
@@ -136,6 +140,7 @@ async fn unverified(store: &dyn Store) -> Vec<Stretch> {
                 symbol: symbol.symbol.to_string(),
                 timeframe: series.timeframe.to_string(),
                 state: "unverified".to_owned(),
+                reason: None,
                 from: entry.span.from,
                 to: entry.span.to,
             }));
@@ -144,7 +149,8 @@ async fn unverified(store: &dyn Store) -> Vec<Stretch> {
     found
 }
 
-/// Waits until everything before `until` that the exchanges have is held and confirmed.
+/// Waits until everything before `until` that the exchanges have is held and confirmed; an hour of theirs
+/// is a minute of ours.
 async fn heal(simulated: &Simulated, database: &str, store: &dyn Store, until: DateTime<Utc>) {
     let deadline = Instant::now() + Duration::from_secs(240);
     loop {

@@ -31,6 +31,23 @@ async fn a_database_in_a_file_keeps_every_promise() {
     conformance::run_all(make).await;
 }
 
+#[tokio::test]
+async fn a_table_of_a_file_that_fails_takes_its_transaction_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("candles.db");
+    let store = open(&path).await;
+    let fails = async |table: &str, fails: bool| {
+        let mut sql = "DROP TRIGGER IF EXISTS new_rows; DROP TRIGGER IF EXISTS changed_rows;".to_owned();
+        for (name, change) in [("new_rows", "INSERT"), ("changed_rows", "UPDATE")].iter().filter(|_| fails) {
+            sql += &format!(
+                "CREATE TRIGGER {name} BEFORE {change} ON {table} BEGIN SELECT RAISE(ABORT, 'told to fail'); END;"
+            );
+        }
+        plain(&path).batch_execute(&sql).unwrap();
+    };
+    conformance::run_with_faults(store, fails).await;
+}
+
 fn url(path: &Path) -> String {
     format!("sqlite://{}", path.display())
 }

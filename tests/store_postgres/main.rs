@@ -19,11 +19,33 @@ use candlewick::store::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
-use postgres::Server;
+use postgres::{Server, name};
 
 #[tokio::test]
 async fn a_server_keeps_every_promise() {
     conformance::run_all(async || open(&Server::shared().database()).await).await;
+}
+
+#[tokio::test]
+async fn a_table_that_fails_takes_its_transaction_with_it() {
+    let server = Server::shared();
+    let url = server.database();
+    let store = open(&url).await;
+    let told = "CREATE FUNCTION told_to_fail() RETURNS trigger LANGUAGE plpgsql AS $$ \
+                BEGIN RAISE check_violation USING MESSAGE = 'told to fail'; END $$";
+    server.sql(name(&url), told);
+    let fails = async |table: &str, fails: bool| {
+        let sql = if fails {
+            format!(
+                "CREATE TRIGGER fault BEFORE INSERT OR UPDATE ON {table} \
+                 FOR EACH ROW EXECUTE FUNCTION told_to_fail()"
+            )
+        } else {
+            format!("DROP TRIGGER fault ON {table}")
+        };
+        server.sql(name(&url), &sql);
+    };
+    conformance::run_with_faults(store, fails).await;
 }
 
 async fn open(url: &str) -> Arc<dyn Store> {

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use candlewick::market::Timeframe;
-use candlewick::sim::SimConfig;
+use candlewick::market::{Grid, Span, Timeframe};
+use candlewick::sim::{Fault, FaultKind, SimConfig, Venue};
 use candlewick::status::Health;
 use chrono::TimeDelta;
 use tempfile::TempDir;
@@ -33,6 +34,14 @@ async fn on_a_server(max_bytes: usize) -> (Stage, TempDir) {
     stage.until("streaming", seconds(5), |stage| stage.is_streaming("kraken:BTC/USD")).await;
     stage.pass(minutes(20)).await;
     (stage, folder)
+}
+
+/// From now on its disk is full: it can be read, and lacks what waits.
+fn fill_up(stage: &Stage) {
+    stage.store.script(|call| match call {
+        StoreCall::Write(_) => Deed::Fail,
+        _ => Deed::Proceed,
+    });
 }
 
 /// From now on the server is away, but for its settings.
@@ -98,6 +107,57 @@ fn an_hour_without_the_server_costs_no_call_more_and_is_covered_when_it_was_repl
         for (then, now) in before.into_iter().zip(coverage(&stage)) {
             assert!(now >= then.min(97.0), "{now} %");
         }
+    });
+}
+
+#[test]
+fn no_higher_bar_is_made_of_the_parts_that_a_server_has_while_others_wait() {
+    in_virtual_time(async {
+        let (stage, _folder) = on_a_server(ENOUGH).await;
+        // In the middle of five minutes.
+        stage.pass(minutes(3)).await;
+        fill_up(&stage);
+        let from = stage.now();
+        stage.pass(minutes(22)).await;
+        assert!(spooled_rows(&stage) > 3 * 20, "{}", spooled_rows(&stage));
+        stage.store.behave();
+        stage.until("replayed", seconds(20), |stage| spooled_rows(stage) == 0).await;
+        stage.pass(minutes(5)).await;
+        let mut bars = 0;
+        for (exchange, name) in SYMBOLS {
+            let until = Grid::utc(Timeframe::M5).last_closed_end(stage.now() - minutes(4));
+            stage.assert_complete(exchange, name, Timeframe::M5, until).await;
+            for row in stage.stored(exchange, name, Timeframe::M5).await {
+                assert_eq!(row.revision, 0, "{exchange}: right from the beginning: {row:?}");
+                bars += usize::from(row.candle.open_time >= from);
+            }
+        }
+        assert!(bars >= 3 * 4, "only {bars} bars closed meanwhile");
+    });
+}
+
+#[test]
+fn a_flat_bar_that_the_venue_denies_is_withdrawn_although_it_waits() {
+    in_virtual_time(async {
+        let (stage, _folder) = on_a_server(ENOUGH).await;
+        fill_up(&stage);
+        // Nothing trades while the connection lives on, and later REST has no rows of that time.
+        let outage = Fault::new(FaultKind::MissingRows).on(Venue::KRAKEN);
+        stage.inject(outage.between(Duration::ZERO, minutes(6)));
+        let from = stage.now();
+        stage.pass(minutes(40)).await;
+        let stored = async || {
+            let rows = stage.stored("kraken", "BTC/USD", Timeframe::M1).await;
+            rows.iter().map(|row| row.candle.open_time).filter(|open| *open > from).collect::<Vec<_>>()
+        };
+        assert_eq!(stored().await.len(), 0, "everything waits");
+        stage.store.behave();
+        stage.until("replayed", seconds(20), |stage| spooled_rows(stage) == 0).await;
+        stage.pass(minutes(3)).await;
+        let span = Span::new(from, stage.now() - TimeDelta::minutes(1));
+        let truth = stage.truth("kraken", "BTC/USD", Timeframe::M1, span);
+        assert!(truth.len() > 30 && truth.len() < 40, "{}", truth.len());
+        assert_eq!(stored().await[..truth.len()], truth.iter().map(|real| real.open_time).collect::<Vec<_>>());
     });
 }
 

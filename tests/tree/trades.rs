@@ -1,5 +1,6 @@
 //! Trades: heard and read, kept once with their proof, and built into candles.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use candlewick::market::{Grid, Source, Span, Timeframe};
@@ -7,6 +8,7 @@ use candlewick::sim::{Fault, FaultKind, SimConfig, Venue};
 use candlewick::status::{Mode, Phase};
 use candlewick::store::CandleSource;
 use chrono::TimeDelta;
+use serde_json::Value;
 
 use crate::support::stage::{Stage, in_virtual_time, minutes, seconds, symbol, true_trades};
 
@@ -255,6 +257,49 @@ fn a_frame_that_cannot_be_read_costs_no_trade_where_they_are_not_numbered() {
         assert!(stored.len() > 60, "{}", stored.len());
         let struck = stage.simulator.stats().faults["truncate"];
         assert!(struck > 3, "only {struck} frames were cut");
+    });
+}
+
+/// Trades of the end of each minute come a little into the next one, in one frame with a trade of that.
+fn held_back_over_the_minute() -> impl Fn(String) -> String {
+    let held = Mutex::new(Vec::<Value>::new());
+    move |text| {
+        let mut frame: Value = serde_json::from_str(&text).unwrap();
+        if !frame["topic"].as_str().is_some_and(|topic| topic.starts_with("publicTrade.")) {
+            return text;
+        }
+        let mut held = held.lock().unwrap();
+        held.append(frame["data"].as_array_mut().unwrap());
+        if !(3_000..50_000).contains(&(frame["ts"].as_i64().unwrap() % 60_000)) {
+            return r#"{"success":true,"ret_msg":"pong","conn_id":"sim","op":"ping"}"#.to_owned();
+        }
+        frame["data"] = std::mem::take(&mut *held).into();
+        frame.to_string()
+    }
+}
+
+#[test]
+fn a_frame_settles_no_minute_before_all_its_trades_are_counted() {
+    in_virtual_time(async {
+        let mut stage = Stage::new(SimConfig { trades_per_minute: 60.0, ..SimConfig::default() }).await;
+        stage.transport.rewrite(|out| out, held_back_over_the_minute());
+        let hour = TimeDelta::hours(1);
+        stage.want_trades("bybit", "BTC/USDT", &[Timeframe::M1], CandleSource::Trades, hour).await;
+        stage.start().await;
+        stage.pass(minutes(3)).await;
+        let span = Span::new(stage.now(), stage.now() + TimeDelta::minutes(6));
+        stage.pass(minutes(7)).await;
+        let stored = stage.stored("bybit", "BTC/USDT", Timeframe::M1).await;
+        let truth = stage.truth("bybit", "BTC/USDT", Timeframe::M1, span);
+        let mut built = 0;
+        for real in truth {
+            let row = stored.iter().find(|row| row.candle.open_time == real.open_time);
+            let row = row.unwrap_or_else(|| panic!("{real:?} was not built"));
+            assert!(row.candle.agrees_with(&real), "{row:?} is not {real:?}");
+            assert_eq!((row.source, row.revision), (Source::Trades, 0), "right from the beginning: {row:?}");
+            built += 1;
+        }
+        assert!(built >= 5, "{built}");
     });
 }
 

@@ -12,6 +12,7 @@ mod retention;
 mod settings;
 mod tickers;
 mod trades;
+mod whole;
 
 use std::sync::Arc;
 
@@ -84,6 +85,15 @@ pub async fn run_all(make: impl AsyncFn() -> Arc<dyn Store>) {
         operations::a_command_that_is_asked_in_the_table_is_open_until_it_has_an_outcome,
         operations::the_collector_lock_is_held_once,
     );
+}
+
+/// Runs the part for which tables have to fail: `fails` is called with a table's name and whether from
+/// now on a statement that adds to it or changes it fails, whichever connection says it.
+///
+/// # Panics
+/// When the store breaks the promise.
+pub async fn run_with_faults(store: Arc<dyn Store>, fails: impl AsyncFn(&str, bool)) {
+    whole::a_statement_that_fails_leaves_nothing_of_its_batch(store, fails).await;
 }
 
 /// A store with one symbol and one series of minutes.

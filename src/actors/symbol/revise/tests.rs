@@ -157,3 +157,11 @@ async fn without_the_stored_parts_and_without_a_withdrawn_one_higher_bars_are_re
     let told = family.completed(vec![family.change(0, vec![], vec![gone])], true).await;
     assert_eq!(told[1].1, [unverified(5, 10)]);
 }
+
+#[tokio::test]
+async fn a_bar_that_is_withdrawn_and_proven_empty_is_no_part_any_more() {
+    let family = Family::new().await;
+    let gone = LedgerChange::Withdraw(span(7, 8), Coverage::missing("venue_hole"));
+    let told = family.completed(vec![family.change(0, vec![], vec![gone, complete(7, 8)])], true).await;
+    assert_eq!(told[1], (vec![(5, 4.0)], vec![unverified(5, 10)]), "what the store still has of it does not count");
+}

@@ -65,7 +65,10 @@ pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked
             let name = format!("{} {} {}", symbol.exchange, symbol.symbol, series.timeframe);
             let grid = inventory::grid_of(&symbol, series.timeframe);
             let wanted = Span::new(grid.bucket_at(symbol.backfill_from), now);
-            let real = truth(ask, &symbol, series.timeframe, wanted);
+            let mut real = truth(ask, &symbol, series.timeframe, wanted);
+            if symbol.exchange == "yahoo" && series.timeframe == Timeframe::M30 {
+                add_up_quarters(&mut real, &truth(ask, &symbol, Timeframe::M15, wanted));
+            }
             let real: BTreeMap<_, _> = real.into_iter().map(|candle| (candle.open_time, candle)).collect();
             let query = CandleQuery { span: wanted, limit: None, newest_first: false };
             let capabilities = registry::find(&symbol.exchange).unwrap().capabilities;
@@ -82,15 +85,12 @@ pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked
             let quiet = capabilities.quiet;
             let is_printed_by_chance =
                 |real: &TrueCandle| from_trades && quiet == QuietPolicy::Mixed && real.volume == 0.0;
-            // Half hours are read as two quarters, of each of which the venue cuts the volume to a whole number.
-            let is_of_quarters = symbol.exchange == "yahoo" && series.timeframe == Timeframe::M30;
-            let cut_off = if is_of_quarters { 1.0 } else { 0.0 };
             for row in store.candles(series.id, query).await.unwrap().into_iter().filter(|row| !is_moot(row)) {
                 checked.candles += 1;
                 let stored = row.candle;
                 let same = real.get(&stored.open_time).is_some_and(|real| {
-                    (real.open, real.high, real.low, real.close) == (stored.open, stored.high, stored.low, stored.close)
-                        && (real.volume - stored.volume).abs() <= cut_off
+                    (real.open, real.high, real.low, real.close, real.volume)
+                        == (stored.open, stored.high, stored.low, stored.close, stored.volume)
                         && (real.trades.is_none() || stored.trades.is_none() || real.trades == stored.trades)
                 });
                 if !same {
@@ -145,6 +145,14 @@ pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked
                 checked.violations.push(format!("{name}: observed until {observed}, closed until {newest}"));
             }
         }
+    }
+}
+
+/// Yahoo's half hours are read as two quarters, of each of which it cuts the volume to a whole number.
+fn add_up_quarters(halves: &mut [TrueCandle], quarters: &[TrueCandle]) {
+    for half in halves {
+        let inside = Span::new(half.open_time, half.open_time + TimeDelta::minutes(30));
+        half.volume = quarters.iter().filter(|part| inside.contains(part.open_time)).map(|part| part.volume).sum();
     }
 }
 

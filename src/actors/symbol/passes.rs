@@ -194,7 +194,6 @@ impl SymbolActor {
     }
 }
 
-/// The whole buckets of `work` whose trades are known.
 /// What of the work can be begun where all trades come from the store: a quiet beginning whose price
 /// lies further back waits until the trades there have been read, and has them read.
 fn with_lead(work: &SpanSet, series: &Series, tape: &mut Tape) -> SpanSet {
@@ -209,6 +208,7 @@ fn with_lead(work: &SpanSet, series: &Series, tape: &mut Tape) -> SpanSet {
     ready
 }
 
+/// The whole buckets of `work` whose trades are known.
 fn whole_buckets(grid: Grid, work: &SpanSet, known: &SpanSet) -> SpanSet {
     let parts = work.spans().iter().flat_map(|span| known.within(*span).spans().to_vec());
     parts.map(|part| Span::new(grid.ceil(part.from), grid.bucket_at(part.to))).filter(|span| !span.is_empty()).collect()

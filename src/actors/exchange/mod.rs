@@ -256,14 +256,18 @@ impl ExchangeActor {
             return;
         }
         let symbols: Vec<Symbol> = self.symbols.living().map(|(symbol, _)| symbol.clone()).collect();
-        if symbols.is_empty() {
-            return ctx.stop();
-        }
         for symbol in symbols {
             self.cancel(&symbol);
             if let Some(addr) = self.symbols.addr(&symbol) {
                 addr.do_send(Stop);
             }
+        }
+        self.end_when_symbols_ended(ctx);
+    }
+
+    fn end_when_symbols_ended(&self, ctx: &mut Context<Self>) {
+        if self.streams.living().next().is_none() && self.symbols.living().next().is_none() {
+            ctx.stop();
         }
     }
 }

@@ -170,7 +170,7 @@ impl Handler<ChildExited<Symbol>> for ExchangeActor {
         let current = self.symbols.is_current(&symbol, message.generation);
         let decision = self.symbols.exited(&message, now, self.setup.jitter.draw());
         if self.is_stopping {
-            return self.stop_symbols_when_streams_ended(ctx);
+            return self.end_when_symbols_ended(ctx);
         }
         if !current {
             // What it reported on its way out is its last word.

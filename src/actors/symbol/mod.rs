@@ -32,6 +32,7 @@ pub use self::opening::streamed_channels;
 use self::calls::{Class, Slots};
 use self::hearing::Hearing;
 use self::mode::Live;
+use self::report::Told;
 use self::saves::STATEMENT_AGE;
 use self::series::{Feed, Series};
 use self::tape::TapeSide;
@@ -52,6 +53,8 @@ use crate::supervise::slot::Slot;
 const FORMING_EVERY: Duration = Duration::from_secs(1);
 /// How long a symbol without series sleeps at most.
 const IDLE: TimeDelta = TimeDelta::seconds(60);
+/// What a timer is precise to.
+const TICK: Duration = Duration::from_millis(1);
 /// Polls of a venue's symbols are spread over this much venue time.
 const JITTER: TimeDelta = TimeDelta::milliseconds(800);
 
@@ -105,7 +108,8 @@ pub struct SymbolActor {
     repairs: Vec<oneshot::Sender<()>>,
     pending_since: Option<Instant>,
     formed_at: Option<Instant>,
-    timer: Option<SpawnHandle>,
+    timer: Option<(Instant, SpawnHandle)>,
+    told: Option<Told>,
     /// The start of this life, in venue time.
     began: DateTime<Utc>,
     jitter: TimeDelta,
@@ -141,6 +145,7 @@ impl SymbolActor {
             pending_since: None,
             formed_at: None,
             timer: None,
+            told: None,
             jitter,
             is_loaded: false,
             has_stated: false,
@@ -187,9 +192,6 @@ impl SymbolActor {
     }
 
     fn arm(&mut self, ctx: &mut Context<Self>) {
-        if let Some(timer) = self.timer.take() {
-            ctx.cancel_future(timer);
-        }
         let now = self.setup.venue.now();
         let series = self.series.iter().map(|series| series.wake_at(now, self.jitter));
         let trades = self.tape.as_ref().and_then(|side| side.tape.wake_at(now, side.live.from()));
@@ -200,13 +202,26 @@ impl SymbolActor {
         if let Some(save_in) = self.tape.as_deref().and_then(TapeSide::save_in).filter(|_| !self.is_saving) {
             wait = wait.min(save_in);
         }
+        if let Some(report_in) = self.report_in() {
+            wait = wait.min(report_in);
+        }
         if let Some(since) = self.pending_since.filter(|_| !self.is_saving) {
             wait = wait.min(STATEMENT_AGE.saturating_sub(since.elapsed()).max(Duration::from_millis(1)));
         }
-        self.timer = Some(ctx.run_later(wait.max(Duration::from_millis(1)), |actor, ctx| {
+        let wait = wait.max(TICK);
+        let due = Instant::now() + wait;
+        // One that is set already and not later does as well: it looks again. Most frames move nothing nearer.
+        if self.timer.is_some_and(|(at, _)| at <= due + TICK) {
+            return;
+        }
+        if let Some((_, late)) = self.timer.take() {
+            ctx.cancel_future(late);
+        }
+        let timer = ctx.run_later(wait, |actor, ctx| {
             actor.timer = None;
             actor.advance(ctx);
-        }));
+        });
+        self.timer = Some((due, timer));
     }
 
     fn notify(&self, news: SymbolNews) {

@@ -1,34 +1,59 @@
 //! What operators see of a symbol that is at work.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::SymbolActor;
 use super::series::Series;
 use crate::actors::messages::Report;
 use crate::market::ledger::{Coverage, LedgerChange};
 use crate::market::{Span, SpanSet};
-use crate::status::{ComponentStatus, Health, Phase};
+use crate::status::{ComponentStatus, Health, Mode, Phase};
 use crate::store::SeriesChange;
 
+/// How long what changes with every frame may wait to be told. A change of mode or phase never waits.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// When was told last, and what.
+pub(super) struct Told {
+    at: Instant,
+    mode: Mode,
+    phase: Phase,
+    /// Something has happened since.
+    is_stale: bool,
+}
+
 impl SymbolActor {
-    pub(super) fn report(&self) {
+    /// Tells the present state, or notes that it is to be told when its time has come.
+    pub(super) fn report(&mut self) {
         let Some(status) = self.setup.status.current() else { return };
+        let now = self.setup.venue.now();
+        let live_from = self.tape.as_ref().and_then(|side| side.live.from());
+        let tape = self.tape.as_ref().filter(|side| side.keeps);
+        let is_backfilling = self.series.iter().any(|series| series.book.is_backfilling())
+            || tape.is_some_and(|side| side.tape.is_backfilling(now, live_from));
+        let phase = if is_backfilling { Phase::Backfilling } else { Phase::Live };
+        let mode = self.mode();
+        if let Some(told) = self.told.as_mut().filter(|told| (told.mode, told.phase) == (mode, phase))
+            && told.at.elapsed() < REPORT_EVERY
+        {
+            told.is_stale = true;
+            return;
+        }
+        self.told = Some(Told { at: Instant::now(), mode, phase, is_stale: false });
         let (exchange, symbol) = (self.setup.venue.id(), self.setup.row.symbol.as_str());
         let mut report = ComponentStatus::starting(format!("{exchange}:{symbol}"));
         (report.exchange, report.symbol) = (Some(exchange.to_owned()), Some(symbol.to_owned()));
         report.timeframes = self.series.iter().map(|series| series.timeframe).collect();
-        let now = self.setup.venue.now();
-        let tape = self.tape.as_ref().filter(|side| side.keeps);
-        report.mode = Some(self.mode());
-        let live_from = self.tape.as_ref().and_then(|side| side.live.from());
-        let is_backfilling = self.series.iter().any(|series| series.book.is_backfilling())
-            || tape.is_some_and(|side| side.tape.is_backfilling(now, live_from));
-        (report.phase, report.health) =
-            if is_backfilling { (Phase::Backfilling, Health::Processing) } else { (Phase::Live, Health::Running) };
+        report.mode = Some(mode);
+        (report.phase, report.health) = (phase, if is_backfilling { Health::Processing } else { Health::Running });
         report.restarts = self.setup.restarts;
         if let Some(finest) = self.series.first()
             && let Some((open, close)) = finest.newest
         {
             report.last_candle = Some(open);
-            report.lag_ms = Some((self.setup.venue.now() - close).num_milliseconds().max(0));
+            report.lag_ms = Some((now - close).num_milliseconds().max(0));
         }
         let shares: Vec<(f64, f64)> = self
             .series
@@ -47,6 +72,12 @@ impl SymbolActor {
             report.message.push_str(&format!("; {} revisions", self.revisions));
         }
         status.do_send(Report(report));
+    }
+
+    /// How long until what has happened is to be told.
+    pub(super) fn report_in(&self) -> Option<Duration> {
+        let told = self.told.as_ref().filter(|told| told.is_stale)?;
+        Some(REPORT_EVERY.saturating_sub(told.at.elapsed()))
     }
 
     /// Counts what a durable save brings, before the books know of it.

@@ -143,7 +143,12 @@ macro_rules! pass_on {
             async fn write(&self, batch: &WriteBatch) -> Result<Vec<SeriesOutcome>, StoreError> {
                 let what: Vec<_> =
                     batch.series.iter().map(|change| (change.series.0, change.candles.len(), &change.ledger)).collect();
-                self.crash.step(Place::Write, &format!("writes {what:?}")).await;
+                let told = |change: &TradesChange| {
+                    let TradesChange { symbol, trades, complete_spans, unavailable, withdrawn, .. } = change;
+                    format!("{}: {} complete {complete_spans:?} not {unavailable:?} withdrawn {withdrawn:?}", symbol.0, trades.len())
+                };
+                let trades: Vec<_> = batch.trades.iter().map(told).collect();
+                self.crash.step(Place::Write, &format!("writes {what:?}, trades {trades:?}")).await;
                 self.before(Access::Changes).await?;
                 let outcome = at_once(self.inner.write(batch));
                 self.crash.step(Place::Written, "has written").await;

@@ -12,7 +12,7 @@ use crate::market::{Span, SpanSet};
 use crate::status::{ComponentStatus, Health, Mode, Phase};
 use crate::store::SeriesChange;
 
-/// How long what changes with every frame may wait to be told. A change of mode or phase never waits.
+/// How long what changes with every frame may wait to be told. A change of mode or phase, and a gap, never wait.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// When was told last, and what.
@@ -20,6 +20,7 @@ pub(super) struct Told {
     at: Instant,
     mode: Mode,
     phase: Phase,
+    open_gaps: u64,
     /// Something has happened since.
     is_stale: bool,
 }
@@ -35,13 +36,15 @@ impl SymbolActor {
             || tape.is_some_and(|side| side.tape.is_backfilling(now, live_from));
         let phase = if is_backfilling { Phase::Backfilling } else { Phase::Live };
         let mode = self.mode();
-        if let Some(told) = self.told.as_mut().filter(|told| (told.mode, told.phase) == (mode, phase))
+        let open_gaps = self.series.iter().map(|series| series.book.gaps(now).count() as u64).sum();
+        let is_known = |told: &&mut Told| (told.mode, told.phase, told.open_gaps) == (mode, phase, open_gaps);
+        if let Some(told) = self.told.as_mut().filter(is_known)
             && told.at.elapsed() < REPORT_EVERY
         {
             told.is_stale = true;
             return;
         }
-        self.told = Some(Told { at: Instant::now(), mode, phase, is_stale: false });
+        self.told = Some(Told { at: Instant::now(), mode, phase, open_gaps, is_stale: false });
         let (exchange, symbol) = (self.setup.venue.id(), self.setup.row.symbol.as_str());
         let mut report = ComponentStatus::starting(format!("{exchange}:{symbol}"));
         (report.exchange, report.symbol) = (Some(exchange.to_owned()), Some(symbol.to_owned()));
@@ -65,7 +68,7 @@ impl SymbolActor {
         let (complete, settled) = shares.iter().fold((0.0, 0.0), |sums, share| (sums.0 + share.0, sums.1 + share.1));
         report.coverage_percent = Some(100.0 * complete / count);
         report.settled_percent = Some(100.0 * settled / count);
-        report.open_gaps = Some(self.series.iter().map(|series| series.book.gaps(now).count() as u64).sum());
+        report.open_gaps = Some(open_gaps);
         let timeframes = self.series.iter().map(|series| series.timeframe.as_str());
         report.message = timeframes.chain(tape.map(|_| "trades")).collect::<Vec<_>>().join(",");
         if self.revisions > 0 {

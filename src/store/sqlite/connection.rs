@@ -1,14 +1,14 @@
 //! Connections: one that writes, a few that read beside it, and the schema they find.
 
-use std::sync::mpsc;
+use std::error::Error as StdError;
+use std::pin::Pin;
 use std::time::Duration;
-use std::{io, thread};
 
 use diesel::Connection;
 use diesel::connection::SimpleConnection;
-use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sqlite::SqliteConnection;
-use tokio::sync::{Mutex, oneshot};
+use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
+use tokio::sync::Mutex;
 
 use super::super::fault::Fault;
 use super::super::{Access, StoreError};
@@ -18,35 +18,43 @@ use super::location::Location;
 /// How long a statement waits for another program's lock before it gives up.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-type Job = Box<dyn FnOnce(&mut SqliteConnection) + Send>;
+/// One connection, used by one caller at a time, on a thread that may block.
+pub(in crate::store) struct Lane(Mutex<SyncConnectionWrapper<SqliteConnection, Detached>>);
 
-/// One connection on a thread of its own, used by one caller at a time.
-///
-/// A pool of threads would do the same work, but what SQLite allocates on one thread and frees on
-/// another is kept apart for each of them by the allocator: memory follows the threads, not the connections.
-pub(in crate::store) struct Lane(Mutex<mpsc::Sender<Job>>);
+/// Runs work on tokio's threads that may block, and lets it go on when its caller is gone.
+/// diesel-async's own choice waits for it in `drop`, which panics on a runtime of one thread: every
+/// actor that ends while it reads would panic, and one that panics would end the process.
+pub(in crate::store) struct Detached;
 
-impl Lane {
-    /// # Errors
-    /// When the system has no more threads.
-    pub(in crate::store) fn new(mut connection: SqliteConnection) -> io::Result<Lane> {
-        let (jobs, queue) = mpsc::channel::<Job>();
-        // Ends with its lane. A panic ends it too: what the connection had begun is undone by closing it.
-        thread::Builder::new().name("candlewick-sqlite".to_owned()).spawn(move || {
-            for job in queue {
-                job(&mut connection);
-            }
-        })?;
-        Ok(Lane(Mutex::new(jobs)))
+impl SpawnBlocking for Detached {
+    fn spawn_blocking<'a, R>(
+        &mut self,
+        task: impl FnOnce() -> R + Send + 'static,
+    ) -> Pin<Box<dyn Future<Output = Result<R, Box<dyn StdError + Send + Sync>>> + Send + 'a>>
+    where
+        R: Send + 'static,
+    {
+        let running = tokio::task::spawn_blocking(task);
+        Box::pin(async move { running.await.map_err(Into::into) })
     }
 
-    /// Runs work on the connection. Dropping the future does not stop work that has begun: a
-    /// transaction is finished or undone in any case.
+    fn get_runtime() -> Detached {
+        Detached
+    }
+}
+
+impl Lane {
+    pub(in crate::store) fn new(connection: SqliteConnection) -> Lane {
+        Lane(Mutex::new(SyncConnectionWrapper::new(connection)))
+    }
+
+    /// Runs work on the connection. Dropping the future does not stop the work: a transaction
+    /// is finished or undone in any case.
     pub(in crate::store) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        hand_over(&*self.0.lock().await, work).await
+        self.0.lock().await.spawn_blocking(move |connection| Ok(work(connection))).await?
     }
 
     /// The same, unless somebody else uses the connection now: then the work comes back.
@@ -55,31 +63,15 @@ impl Lane {
         W: FnOnce(&mut SqliteConnection) -> Result<T, Fault> + Send + 'static,
     {
         match self.0.try_lock() {
-            Ok(jobs) => Ok(hand_over(&jobs, work).await),
+            Ok(mut lane) => match lane.spawn_blocking(move |connection| Ok(work(connection))).await {
+                Ok(result) => Ok(result),
+                Err(error) => Ok(Err(Fault::Database(error))),
+            },
             Err(_) => Err(work),
         }
     }
 }
 
-async fn hand_over<T: Send + 'static>(
-    jobs: &mpsc::Sender<Job>,
-    work: impl FnOnce(&mut SqliteConnection) -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    let (answer, result) = oneshot::channel();
-    let job = move |connection: &mut SqliteConnection| {
-        // Nobody waits when the caller is gone before its turn, or during it.
-        if !answer.is_closed() {
-            answer.send(work(connection)).ok();
-        }
-    };
-    jobs.send(Box::new(job)).map_err(|_| thread_ended())?;
-    result.await.unwrap_or_else(|_| Err(thread_ended()))
-}
-
-fn thread_ended() -> Fault {
-    let message = "the thread of this connection has ended; the log says why".to_owned();
-    Fault::Database(Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(message)))
-}
 /// Opens a connection that may do what `access` says.
 pub(super) fn connect(
     location: &Location,
@@ -101,7 +93,7 @@ pub(super) fn connect(
             "PRAGMA journal_mode = WAL",
             "PRAGMA synchronous = NORMAL",
             "PRAGMA journal_size_limit = 67108864",
-            "PRAGMA cache_size = -8192",
+            "PRAGMA cache_size = -4096",
         ]);
     }
     for pragma in pragmas {

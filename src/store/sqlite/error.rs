@@ -20,9 +20,6 @@ fn from_database(error: Error, url: &str) -> StoreError {
             | DatabaseErrorKind::ForeignKeyViolation
             | DatabaseErrorKind::NotNullViolation
             | DatabaseErrorKind::CheckViolation => StoreError::Refused(information.message().to_owned()),
-            DatabaseErrorKind::ClosedConnection => {
-                StoreError::Unavailable { url: url.to_owned(), message: information.message().to_owned() }
-            }
             _ => from_words(information.message(), url),
         },
         // The cause of both is in the error that made the transaction end.

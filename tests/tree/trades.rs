@@ -7,7 +7,7 @@ use candlewick::market::{Grid, Source, Span, Timeframe};
 use candlewick::sim::{Fault, FaultKind, SimConfig, Venue};
 use candlewick::status::{Mode, Phase};
 use candlewick::store::CandleSource;
-use chrono::TimeDelta;
+use chrono::{DurationRound, TimeDelta};
 use serde_json::Value;
 
 use crate::support::stage::{Stage, in_virtual_time, minutes, seconds, symbol, true_trades};
@@ -222,6 +222,26 @@ fn where_ids_have_gaps_the_candles_tell_which_trades_a_mute_stream_left_out() {
         stage.pass(minutes(40)).await;
         assert!(stage.simulator.stats().faults["stall"] > 0);
         stage.assert_trades("bitfinex", "BTC/USD", stage.now() - minutes(2)).await;
+    });
+}
+
+#[test]
+fn all_the_candles_of_a_long_page_tell_of_trades_that_were_left_out() {
+    in_virtual_time(async {
+        let mut stage = collecting("bitfinex", "BTC/USD", CandleSource::Venue, &[Timeframe::M1]).await;
+        stage.pass(minutes(10)).await;
+        stage.stop().await;
+        // A stream said nothing of a minute, and its candle is read with a hundred others that are newer.
+        let silent = stage.now().duration_trunc(TimeDelta::minutes(1)).unwrap() - TimeDelta::minutes(100);
+        let span = Span::new(silent, silent + TimeDelta::minutes(1));
+        assert!(!stage.stored_trades("bitfinex", "BTC/USD", span).await.is_empty());
+        let (from, to) = (span.from.timestamp_micros(), span.to.timestamp_micros());
+        stage.sql(&format!("DELETE FROM trades WHERE time >= {from} AND time < {to}"));
+        stage.sql("DELETE FROM candles; DELETE FROM coverage");
+        stage.start().await;
+        stage.pass(minutes(10)).await;
+        stage.assert_trades("bitfinex", "BTC/USD", stage.now() - minutes(2)).await;
+        assert!(!stage.stored_trades("bitfinex", "BTC/USD", span).await.is_empty());
     });
 }
 

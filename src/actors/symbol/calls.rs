@@ -93,23 +93,26 @@ impl SymbolActor {
     fn page(&mut self, class: Class, index: usize, fetched: FetchedPage, ctx: &mut Context<Self>) {
         let FetchedPage { call, rows, sent_at } = fetched;
         let page = Page { asked: call.span, rows, sent_at };
-        let conclusion = self.series[index].book.conclude(&call, &page);
+        let mut conclusion = self.series[index].book.conclude(&call, &page);
+        let mut comparison = self.comparison(index, &conclusion.candles, self.setup.venue.now());
+        let backlog = self.setup.backlog.clone();
+        if !backlog.is_empty() && comparison.take().is_some() {
+            // What waits for the store is in no sum: a later read is compared.
+            conclusion.leave_unverified();
+        }
         self.series[index].book.concluded(&call, &conclusion, sent_at);
         self.compare_silence(index, &conclusion.candles);
         self.setup.venue.tally.dropped("row_off_the_grid", u64::from(conclusion.refused_rows));
         let (id, grid, denied) = (self.series[index].id, self.series[index].grid(), conclusion.denied.clone());
         let store = self.setup.store.clone();
         // Most pages raise no question: they are queued at once.
-        let comparison = self.comparison(index, &conclusion.candles, self.setup.venue.now());
-        let backlog = self.setup.backlog.clone();
         let checking = async move {
-            let short = match comparison.filter(|_| backlog.is_empty()) {
+            let short = match comparison {
                 Some(comparison) => match comparison.run(&*store).await {
-                    // The next page is compared too.
-                    Err(error) if error.is_transient() => Vec::new(),
-                    short => short?,
+                    Err(error) if error.is_transient() => None,
+                    short => Some(short?),
                 },
-                None => Vec::new(),
+                None => Some(Vec::new()),
             };
             let inferred = revise::inferred(&*store, &backlog, id, grid, &denied).await?;
             Ok::<_, StoreError>(inferred.map(|inferred| (inferred, short)))
@@ -118,7 +121,10 @@ impl SymbolActor {
             // The collector stops.
             Ok(None) => {}
             Ok(Some((inferred, short))) => {
-                actor.read_again(short, actor.setup.venue.now());
+                match short {
+                    Some(short) => actor.read_again(short, actor.setup.venue.now()),
+                    None => conclusion.leave_unverified(),
+                }
                 inferred.spans().iter().for_each(|span| actor.series[index].withdraw(*span, sent_at));
                 actor.series[index].conclude(conclusion, sent_at);
                 *actor.slot(class) = Slots::Concluded;

@@ -11,8 +11,8 @@ use crate::exchange::AmountUnit;
 use crate::market::{Candle, Span, Trade};
 use crate::store::{Store, StoreError, SymbolId};
 
-/// Rows of a page that are compared: the newest.
-const MOST_ROWS: usize = 32;
+/// The trades of rows within so long are read at once.
+const READ_AT_ONCE: TimeDelta = TimeDelta::hours(1);
 /// Trades of a bucket that closed so long ago are stored.
 const STORED_AFTER: TimeDelta = TimeDelta::minutes(2);
 /// The exchange's sum and ours may differ by this share: candles are printed in fewer digits.
@@ -30,12 +30,19 @@ impl Comparison {
     /// The stretches whose trades are less than their candle tells.
     pub async fn run(self, store: &dyn Store) -> Result<Vec<Span>, StoreError> {
         let mut short = Vec::new();
-        for (span, volume) in self.rows {
-            let stored = store.trades(self.symbol, span).await?;
-            let waiting = self.waiting.iter().filter(|trade| span.contains(trade.time));
-            let sum: Decimal = stored.iter().chain(waiting).map(|trade| trade.amount).sum();
-            if sum.to_f64().is_some_and(|sum| sum < volume * (1.0 - TOLERANCE)) {
-                short.push(span);
+        let mut left = self.rows.as_slice();
+        while let Some((first, _)) = left.first() {
+            let near = left.iter().take_while(|(span, _)| span.to - first.from <= READ_AT_ONCE).count();
+            let (rows, later) = left.split_at(near.max(1));
+            left = later;
+            let until = rows.last().map_or(first.to, |(last, _)| last.to);
+            let stored = store.trades(self.symbol, Span::new(first.from, until)).await?;
+            for (span, volume) in rows {
+                let trades = stored.iter().chain(&self.waiting).filter(|trade| span.contains(trade.time));
+                let sum: Decimal = trades.map(|trade| trade.amount).sum();
+                if sum.to_f64().is_some_and(|sum| sum < volume * (1.0 - TOLERANCE)) {
+                    short.push(*span);
+                }
             }
         }
         Ok(short)
@@ -51,8 +58,8 @@ impl SymbolActor {
             return None;
         }
         let grid = self.series[index].grid();
-        let newest = rows.iter().rev().take(MOST_ROWS).filter(|row| row.volume > 0.0);
-        let rows: Vec<_> = newest
+        let traded = rows.iter().filter(|row| row.volume > 0.0);
+        let rows: Vec<_> = traded
             .map(|row| (Span::new(row.open_time, grid.next_open(row.open_time)), row.volume))
             .filter(|(span, _)| span.to < now - STORED_AFTER && side.tape.is_comparable(*span))
             .collect();

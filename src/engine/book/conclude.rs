@@ -31,6 +31,17 @@ pub struct Conclusion {
     pub refused_rows: u32,
 }
 
+impl Conclusion {
+    /// Something it was to be checked against is not to be had now: it is read once more.
+    pub fn leave_unverified(&mut self) {
+        for change in &mut self.ledger {
+            if let LedgerChange::Set(_, Coverage::Complete { verified }) = change {
+                *verified = false;
+            }
+        }
+    }
+}
+
 impl Book {
     /// What the answer to a call changes. Rows before the wanted stretch are left out.
     pub fn conclude(&self, call: &Call, page: &Page) -> Conclusion {

@@ -32,7 +32,7 @@ soak: ## Faults and crashes for long, in release; SCHEDULES=200 or SECONDS=600, 
 		$(CARGO) test --release --test schedules -- --nocapture
 	CANDLEWICK_KILLS=$(KILLS) $(CARGO) test --release --test kill -- --nocapture
 	CANDLEWICK_DAYS=7 $(CARGO) test --release --test connections -- --nocapture
-	CANDLEWICK_SYMBOLS=620 CANDLEWICK_HOURS=24 CANDLEWICK_SPEED=240 \
+	CANDLEWICK_SYMBOLS=620 CANDLEWICK_HOURS=24 CANDLEWICK_SPEED=60 \
 		$(CARGO) test --release --test memory -- --nocapture
 
 # What a run has learnt stays in fuzz/corpus; a find becomes a file in tests/fuzz/regressions/TARGET.

@@ -4,6 +4,7 @@
 //! Saves of a symbol follow one another and no bar is derived while one is on its way, so what the
 //! store holds and what the save brings are together all there is.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -230,9 +231,11 @@ impl Relative {
     }
 
     /// The rows of a save for buckets that were final before; higher bars can only be made of those.
-    fn rows<'a>(&'a self, changes: &'a [SeriesChange]) -> impl Iterator<Item = &'a FinalCandle> {
-        let own = changes.iter().filter(|change| change.series == self.id);
-        own.flat_map(|change| &change.candles).filter(|row| self.before.contains(row.candle.open_time))
+    /// Two pages may tell the same bucket: the last is what is stored.
+    fn rows<'a>(&self, changes: &'a [SeriesChange]) -> impl Iterator<Item = &'a FinalCandle> + use<'a> {
+        let own = changes.iter().filter(|change| change.series == self.id).flat_map(|change| &change.candles);
+        let settled = own.filter(|row| self.before.contains(row.candle.open_time));
+        settled.map(|row| (row.candle.open_time, row)).collect::<BTreeMap<_, _>>().into_values()
     }
 }
 

@@ -117,6 +117,14 @@ async fn all_corrections_of_a_save_are_in_the_higher_bars_that_it_changes() {
 }
 
 #[tokio::test]
+async fn a_correction_that_two_pages_of_a_save_tell_is_added_once() {
+    let family = Family::new().await;
+    let parts = vec![bar(1, 2.0, Source::Rest), bar(3, 4.0, Source::Rest), bar(1, 3.0, Source::Rest)];
+    let told = family.completed(vec![family.change(0, parts, vec![])], true).await;
+    assert_eq!(told[1], (vec![(0, 10.0)], vec![unverified(0, 5)]), "1 + 3 + 1 + 4 + 1, as the last of them says");
+}
+
+#[tokio::test]
 async fn a_bar_derived_in_the_very_save_that_corrects_its_parts_is_derived_again_all_the_way_up() {
     let family = Family::new().await;
     let changes = vec![

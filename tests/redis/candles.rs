@@ -244,15 +244,20 @@ fn open_bars_are_told_where_they_are_asked_for() {
             redis.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
             let mut pubsub = redis.as_pubsub();
             pubsub.psubscribe("candlewick:forming:*").unwrap();
-            let message = pubsub.get_message().unwrap();
-            (message.get_channel_name().to_owned(), message.get_payload::<String>().unwrap())
+            // Before its first trade an open bar has no volume.
+            loop {
+                let message = pubsub.get_message().unwrap();
+                let bar: Vec<f64> = serde_json::from_str(&message.get_payload::<String>().unwrap()).unwrap();
+                if bar[5] > 0.0 {
+                    return (message.get_channel_name().to_owned(), bar);
+                }
+            }
         });
         until("an open bar", || told.is_finished().then_some(())).await;
-        let (channel, payload) = told.join().unwrap();
+        let (channel, bar) = told.join().unwrap();
         assert_eq!(channel, "candlewick:forming:kraken:BTC/USD:1m");
-        let bar: Vec<f64> = serde_json::from_str(&payload).unwrap();
         assert_eq!(bar.len(), 6);
         assert_eq!(bar[0] as i64 % 60_000, 0);
-        assert!(bar[2] >= bar[3] && bar[5] > 0.0, "{bar:?}");
+        assert!(bar[2] >= bar[3], "{bar:?}");
     });
 }

@@ -145,7 +145,8 @@ macro_rules! pass_on {
                     batch.series.iter().map(|change| (change.series.0, change.candles.len(), &change.ledger)).collect();
                 let told = |change: &TradesChange| {
                     let TradesChange { symbol, trades, complete_spans, unavailable, withdrawn, .. } = change;
-                    format!("{}: {} complete {complete_spans:?} not {unavailable:?} withdrawn {withdrawn:?}", symbol.0, trades.len())
+                    let (symbol, count) = (symbol.0, trades.len());
+                    format!("{symbol}: {count} complete {complete_spans:?} not {unavailable:?} withdrawn {withdrawn:?}")
                 };
                 let trades: Vec<_> = batch.trades.iter().map(told).collect();
                 self.crash.step(Place::Write, &format!("writes {what:?}, trades {trades:?}")).await;

@@ -62,7 +62,7 @@ pub struct StreamAttached {
 pub struct StreamDetached {
     /// Which connection.
     pub connection: ConnectionId,
-    /// Why, in a word of [`away`].
+    /// Why, in a word of [`away`](super::away).
     pub reason: &'static str,
 }
 
@@ -87,7 +87,7 @@ pub struct Subscribe {
 pub struct Unsubscribe {
     /// The market's id in frames.
     pub stream_id: String,
-    /// Why, in a word of [`away`].
+    /// Why, in a word of [`away`](super::away).
     pub reason: &'static str,
 }
 

@@ -206,7 +206,7 @@ impl SymbolActor {
             wait = wait.min(report_in);
         }
         if let Some(since) = self.pending_since.filter(|_| !self.is_saving) {
-            wait = wait.min(STATEMENT_AGE.saturating_sub(since.elapsed()).max(Duration::from_millis(1)));
+            wait = wait.min(STATEMENT_AGE.saturating_sub(since.elapsed()));
         }
         let wait = wait.max(TICK);
         let due = Instant::now() + wait;

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use candlewick::clock::Clock;
 use candlewick::exchange::{Cost, HttpReply, HttpRequest, Method};
+use candlewick::market::Span;
 use candlewick::sim::{Fault, FaultKind, SimConfig, Simulator, Venue};
 use candlewick::transport::{Frame, Transport, TransportError, WebSocket};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use support::in_memory::SimTransport;
+use support::stage::true_trades;
 
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64)";
 
@@ -422,4 +424,19 @@ async fn a_delisted_symbol_is_unknown_and_limits_are_the_venues_own() {
     let reply = get(&transport, "/binance/api/v3/exchangeInfo").await.unwrap();
     assert_eq!(reply.header("x-mbx-used-weight-1m"), Some("20"), "a new minute has begun");
     assert_eq!(transport.simulator.stats().exchanges["kraken"].limited, 5);
+}
+
+#[tokio::test]
+async fn nobody_trades_on_a_market_that_is_delisted_for_good() {
+    let (transport, clock) = started(quiet_config());
+    let began = clock.now();
+    let fault = |symbol: &str| Fault::new(FaultKind::Delist).on(Venue::BINANCE).symbol(symbol.parse().unwrap());
+    inject(&transport, Fault { after: Duration::from_secs(600), ..fault("BTC/USDT") });
+    inject(&transport, Fault { lasting: Some(Duration::from_secs(600)), ..fault("ETH/USDT") });
+    clock.advance(Duration::from_secs(3600));
+    for (name, end) in [("BTC/USDT", began + TimeDelta::seconds(600)), ("ETH/USDT", clock.now())] {
+        let trades = true_trades(&transport.simulator, "binance", name, Span::new(began, clock.now()));
+        let last = trades.iter().map(|trade| trade.time).max().unwrap();
+        assert!(last < end && last > end - TimeDelta::minutes(5), "{name}: the last trade of {last} before {end}");
+    }
 }

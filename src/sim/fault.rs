@@ -308,6 +308,14 @@ impl FaultBoard {
         self.find(|armed| armed.concerns(venue, symbol, now_ns).then(|| pick(&armed.fault.kind)).flatten())
     }
 
+    /// When a market was or will be delisted without end.
+    pub(crate) fn gone_from(&self, venue: Venue, symbol: &Symbol) -> Option<i64> {
+        self.find(|armed| {
+            let for_good = armed.fault.kind == FaultKind::Delist && armed.to_ns == i64::MAX;
+            (for_good && armed.concerns(venue, Some(symbol), armed.from_ns)).then_some(armed.from_ns)
+        })
+    }
+
     /// The next instant at which a fault of the venue begins, repeats or ends.
     pub(crate) fn next_edge(&self, venue: Venue, now_ns: i64) -> Option<i64> {
         let armed = self.armed.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,8 @@
 //! The truth: what every venue says in the end, for comparison with what was collected.
 //!
 //! Computed from the simulated trades, in exact decimals. Faults do not touch it, except outages
-//! (nothing traded) and clock skew (the venue's own time decides what is over).
+//! (nothing traded), clock skew (the venue's own time decides what is over) and, for trades, the end of
+//! a market that is delisted for good.
 
 use std::fmt::Write as _;
 
@@ -92,7 +93,8 @@ fn trades(world: &World, market: &Market, from_ms: i64, to_ms: i64) -> SimReply 
     let half = venue.half();
     let Some(first_ns) = market.first_trade_ns(now_ns) else { return SimReply::json(200, "[]") };
     let from_ns = from_ms.saturating_mul(1_000_000).max(first_ns);
-    let to_ns = to_ms.saturating_mul(1_000_000).min(now_ns + 1).max(from_ns);
+    let end_ns = world.gone_from_ns(market).map_or(now_ns + 1, |gone| gone.min(now_ns + 1));
+    let to_ns = to_ms.saturating_mul(1_000_000).min(end_ns).max(from_ns);
     let mut out = String::from("[");
     let mut at = from_ns;
     while at < to_ns {

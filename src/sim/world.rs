@@ -142,6 +142,13 @@ impl World {
         self.faults.holds(venue, Some(symbol), self.clock_ns(), pick).is_some()
     }
 
+    /// The venue's time at which a market is delisted for good: nobody trades there from then on.
+    pub(crate) fn gone_from_ns(&self, market: &Market) -> Option<i64> {
+        let venue = market.listing.venue;
+        let at = self.faults.gone_from(venue, &market.listing.symbol)?;
+        Some(at.saturating_add(self.skew_ns(venue, at)))
+    }
+
     /// False once a fault has delisted the market.
     pub(crate) fn is_listed(&self, market: &Market) -> bool {
         !self.is_delisted(market.listing.venue, &market.listing.symbol)

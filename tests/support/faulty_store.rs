@@ -23,6 +23,7 @@ pub enum StoreCall<'a> {
     Ledger(SeriesId),
     Candles(SeriesId),
     CandlesAfter(SeriesId),
+    Trades(SymbolId),
     EventsAfter,
     Prune,
     Write(&'a WriteBatch),
@@ -222,6 +223,7 @@ impl Store for FaultyStore {
     }
 
     async fn trades(&self, symbol: SymbolId, span: Span) -> Result<Vec<Trade>, StoreError> {
+        self.obey(StoreCall::Trades(symbol)).await?;
         at_once(self.inner.trades(symbol, span))
     }
 

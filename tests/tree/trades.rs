@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use candlewick::market::ledger::Coverage;
 use candlewick::market::{Grid, Source, Span, Timeframe};
 use candlewick::sim::{Fault, FaultKind, SimConfig, Venue};
 use candlewick::status::{Mode, Phase};
@@ -10,6 +11,8 @@ use candlewick::store::CandleSource;
 use chrono::{DurationRound, TimeDelta};
 use serde_json::Value;
 
+use crate::support::Deed;
+use crate::support::faulty_store::StoreCall;
 use crate::support::stage::{Stage, in_virtual_time, minutes, seconds, symbol, true_trades};
 
 async fn collecting(exchange: &str, name: &str, source: CandleSource, timeframes: &[Timeframe]) -> Stage {
@@ -225,23 +228,58 @@ fn where_ids_have_gaps_the_candles_tell_which_trades_a_mute_stream_left_out() {
     });
 }
 
+/// A stopped tree whose stream said nothing of a minute, and which has yet to read the minute's candle,
+/// with a hundred others that are newer.
+async fn silent_of_a_minute() -> (Stage, Span) {
+    let mut stage = collecting("bitfinex", "BTC/USD", CandleSource::Venue, &[Timeframe::M1]).await;
+    stage.pass(minutes(10)).await;
+    stage.stop().await;
+    let silent = stage.now().duration_trunc(TimeDelta::minutes(1)).unwrap() - TimeDelta::minutes(100);
+    let span = Span::new(silent, silent + TimeDelta::minutes(1));
+    assert!(!stage.stored_trades("bitfinex", "BTC/USD", span).await.is_empty());
+    let (from, to) = (span.from.timestamp_micros(), span.to.timestamp_micros());
+    stage.sql(&format!("DELETE FROM trades WHERE time >= {from} AND time < {to}"));
+    stage.sql("DELETE FROM candles; DELETE FROM coverage");
+    (stage, span)
+}
+
 #[test]
 fn all_the_candles_of_a_long_page_tell_of_trades_that_were_left_out() {
     in_virtual_time(async {
-        let mut stage = collecting("bitfinex", "BTC/USD", CandleSource::Venue, &[Timeframe::M1]).await;
-        stage.pass(minutes(10)).await;
-        stage.stop().await;
-        // A stream said nothing of a minute, and its candle is read with a hundred others that are newer.
-        let silent = stage.now().duration_trunc(TimeDelta::minutes(1)).unwrap() - TimeDelta::minutes(100);
-        let span = Span::new(silent, silent + TimeDelta::minutes(1));
-        assert!(!stage.stored_trades("bitfinex", "BTC/USD", span).await.is_empty());
-        let (from, to) = (span.from.timestamp_micros(), span.to.timestamp_micros());
-        stage.sql(&format!("DELETE FROM trades WHERE time >= {from} AND time < {to}"));
-        stage.sql("DELETE FROM candles; DELETE FROM coverage");
+        let (mut stage, silent) = silent_of_a_minute().await;
         stage.start().await;
         stage.pass(minutes(10)).await;
         stage.assert_trades("bitfinex", "BTC/USD", stage.now() - minutes(2)).await;
-        assert!(!stage.stored_trades("bitfinex", "BTC/USD", span).await.is_empty());
+        assert!(!stage.stored_trades("bitfinex", "BTC/USD", silent).await.is_empty());
+    });
+}
+
+fn calls(stage: &Stage) -> u64 {
+    stage.requests("bitfinex").into_values().sum()
+}
+
+#[test]
+fn candles_that_could_not_be_compared_with_their_trades_are_read_again_and_not_at_once() {
+    in_virtual_time(async {
+        let (mut stage, silent) = silent_of_a_minute().await;
+        stage.store.script(|call| match call {
+            StoreCall::Trades(_) => Deed::Fail,
+            _ => Deed::Proceed,
+        });
+        stage.start().await;
+        let before = calls(&stage);
+        stage.pass(minutes(3)).await;
+        let reads = calls(&stage) - before;
+        assert!((3..12).contains(&reads), "{reads} reads");
+        stage.store.behave();
+        let ledger = stage.ledger("bitfinex", "BTC/USD", Timeframe::M1).await;
+        let entry = ledger.into_iter().find(|entry| entry.span.contains(silent.from)).unwrap();
+        assert_eq!(entry.coverage, Coverage::Complete { verified: false }, "{}", entry.span);
+        assert!(stage.stored_trades("bitfinex", "BTC/USD", silent).await.is_empty());
+        stage.pass(minutes(70)).await;
+        assert!(!stage.stored_trades("bitfinex", "BTC/USD", silent).await.is_empty());
+        stage.assert_trades("bitfinex", "BTC/USD", stage.now() - minutes(2)).await;
+        assert_eq!(stage.restarts("bitfinex:BTC/USD"), 0);
     });
 }
 

@@ -94,25 +94,22 @@ impl SymbolActor {
         let FetchedPage { call, rows, sent_at } = fetched;
         let page = Page { asked: call.span, rows, sent_at };
         let mut conclusion = self.series[index].book.conclude(&call, &page);
-        let mut comparison = self.comparison(index, &conclusion.candles, self.setup.venue.now());
-        let backlog = self.setup.backlog.clone();
-        if !backlog.is_empty() && comparison.take().is_some() {
-            // What waits for the store is in no sum: a later read is compared.
-            conclusion.leave_unverified();
-        }
-        self.series[index].book.concluded(&call, &conclusion, sent_at);
+        let comparison = self.comparison(index, &conclusion.candles, self.setup.venue.now());
+        self.series[index].book.concluded(&call, &conclusion);
         self.compare_silence(index, &conclusion.candles);
         self.setup.venue.tally.dropped("row_off_the_grid", u64::from(conclusion.refused_rows));
         let (id, grid, denied) = (self.series[index].id, self.series[index].grid(), conclusion.denied.clone());
-        let store = self.setup.store.clone();
+        let (store, backlog) = (self.setup.store.clone(), self.setup.backlog.clone());
         // Most pages raise no question: they are queued at once.
         let checking = async move {
             let short = match comparison {
+                None => Some(Vec::new()),
+                // What waits for the store is in no sum.
+                Some(_) if !backlog.is_empty() => None,
                 Some(comparison) => match comparison.run(&*store).await {
                     Err(error) if error.is_transient() => None,
                     short => Some(short?),
                 },
-                None => Some(Vec::new()),
             };
             let inferred = revise::inferred(&*store, &backlog, id, grid, &denied).await?;
             Ok::<_, StoreError>(inferred.map(|inferred| (inferred, short)))
@@ -125,6 +122,7 @@ impl SymbolActor {
                     Some(short) => actor.read_again(short, actor.setup.venue.now()),
                     None => conclusion.leave_unverified(),
                 }
+                actor.series[index].book.verified(&call, &conclusion, sent_at);
                 inferred.spans().iter().for_each(|span| actor.series[index].withdraw(*span, sent_at));
                 actor.series[index].conclude(conclusion, sent_at);
                 *actor.slot(class) = Slots::Concluded;

@@ -21,7 +21,8 @@ impl Series {
         }
         if let Some((call, page)) = repair.page {
             let conclusion = self.book.conclude(&call, &page);
-            self.book.concluded(&call, &conclusion, page.sent_at);
+            self.book.concluded(&call, &conclusion);
+            self.book.verified(&call, &conclusion, page.sent_at);
             self.conclude(conclusion, page.sent_at);
         }
         for settled in repair.candles {

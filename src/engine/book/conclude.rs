@@ -72,8 +72,8 @@ impl Book {
         }
     }
 
-    /// Remembers which doubts and unverified stretches a read has dealt with, and where it ended.
-    pub fn concluded(&mut self, call: &Call, conclusion: &Conclusion, sent_at: DateTime<Utc>) {
+    /// Remembers which doubts a read has dealt with, and where it ended.
+    pub fn concluded(&mut self, call: &Call, conclusion: &Conclusion) {
         self.doubted.remove(call.span);
         if let Some(last) = conclusion.candles.last().map(|candle| candle.open_time)
             && !self.footholds.contains(&last)
@@ -83,26 +83,27 @@ impl Book {
                 self.footholds.pop_front();
             }
         }
-        if call.priority == Priority::Verification {
-            let confirmed: SpanSet = conclusion
-                .ledger
-                .iter()
-                .filter_map(|change| match change {
-                    LedgerChange::Set(span, Coverage::Complete { verified: true }) => Some(*span),
-                    _ => None,
-                })
-                .collect();
-            let unverified = self.unverified();
-            let asked = Span::new(call.span.from, call.span.to.min(self.fresh_from(sent_at)));
-            let left = unverified.within(asked).subtract(&confirmed);
-            let once = left.subtract(&self.unconfirmed);
-            let twice = left.subtract(&once);
-            if !twice.is_empty() {
-                self.unverifiable = self.unverifiable.union(&twice);
-                self.unverifiable_until = TimeDelta::from_std(LONGEST_RETRY).ok().map(|rest| sent_at + rest);
-            }
-            self.unconfirmed = self.unconfirmed.subtract(&left).union(&once);
+    }
+
+    /// Remembers what a verification has not confirmed: it is read once more, and then it rests.
+    pub fn verified(&mut self, call: &Call, conclusion: &Conclusion, sent_at: DateTime<Utc>) {
+        if call.priority != Priority::Verification {
+            return;
         }
+        let confirmed = conclusion.ledger.iter().filter_map(|change| match change {
+            LedgerChange::Set(span, Coverage::Complete { verified: true }) => Some(*span),
+            _ => None,
+        });
+        let confirmed: SpanSet = confirmed.collect();
+        let asked = Span::new(call.span.from, call.span.to.min(self.fresh_from(sent_at)));
+        let left = self.unverified().within(asked).subtract(&confirmed);
+        let once = left.subtract(&self.unconfirmed);
+        let twice = left.subtract(&once);
+        if !twice.is_empty() {
+            self.unverifiable = self.unverifiable.union(&twice);
+            self.unverifiable_until = TimeDelta::from_std(LONGEST_RETRY).ok().map(|rest| sent_at + rest);
+        }
+        self.unconfirmed = self.unconfirmed.subtract(&left).union(&once);
     }
 
     /// The oldest bucket that a read sent at `sent_at` settles but does not verify: as young as the

@@ -308,7 +308,8 @@ fn drive(plan: &Plan) {
         }
         let before = kept.entries.clone();
         kept.store(&mut book, &conclusion.ledger);
-        book.concluded(&call, &conclusion, now);
+        book.concluded(&call, &conclusion);
+        book.verified(&call, &conclusion, now);
         if call.priority != Priority::Verification {
             assert!(before != kept.entries, "{call:?} at {now} with {fault:?} changed nothing in {before:#?}");
         }

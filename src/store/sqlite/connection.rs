@@ -1,8 +1,11 @@
 //! Connections: one that writes, a few that read beside it, and the schema they find.
 
 use std::error::Error as StdError;
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
+use std::sync::mpsc;
 use std::time::Duration;
+use std::{io, thread};
 
 use diesel::Connection;
 use diesel::connection::SimpleConnection;
@@ -18,15 +21,30 @@ use super::location::Location;
 /// How long a statement waits for another program's lock before it gives up.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One connection, used by one caller at a time, on a thread that may block.
-pub(in crate::store) struct Lane(Mutex<SyncConnectionWrapper<SqliteConnection, Detached>>);
+/// One connection, used by one caller at a time, on a thread of its own.
+pub(in crate::store) struct Lane(Mutex<SyncConnectionWrapper<SqliteConnection, OwnThread>>);
 
-/// Runs work on tokio's threads that may block, and lets it go on when its caller is gone.
-/// diesel-async's own choice waits for it in `drop`, which panics on a runtime of one thread: every
-/// actor that ends while it reads would panic, and one that panics would end the process.
-pub(in crate::store) struct Detached;
+type Job = Box<dyn FnOnce() + Send>;
 
-impl SpawnBlocking for Detached {
+/// The thread of one connection, which ends with it. Tokio's pool would do the same work, but an
+/// allocator keeps for each thread what was freed there: memory would grow with the pool's threads.
+pub(in crate::store) struct OwnThread(mpsc::Sender<Job>);
+
+impl OwnThread {
+    fn start() -> io::Result<OwnThread> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        thread::Builder::new().name("candlewick-sqlite".to_owned()).spawn(move || {
+            for job in queue {
+                job();
+            }
+        })?;
+        Ok(OwnThread(jobs))
+    }
+}
+
+impl SpawnBlocking for OwnThread {
+    /// Work goes on when its caller is gone. diesel-async's own choice waits for it in `drop`, which
+    /// panics on a runtime of one thread: every actor that ends while it reads would panic.
     fn spawn_blocking<'a, R>(
         &mut self,
         task: impl FnOnce() -> R + Send + 'static,
@@ -34,18 +52,30 @@ impl SpawnBlocking for Detached {
     where
         R: Send + 'static,
     {
-        let running = tokio::task::spawn_blocking(task);
-        Box::pin(async move { running.await.map_err(Into::into) })
+        let (answer, result) = mpsc::channel();
+        let job = move || {
+            // The panic hook has told it; the connection's next transaction undoes what was begun.
+            answer.send(panic::catch_unwind(AssertUnwindSafe(task))).ok();
+        };
+        let sent = self.0.send(Box::new(job));
+        // A paused tokio clock stands still for as long as tokio's own threads work, and for nothing else.
+        let waiting = tokio::task::spawn_blocking(move || result.recv());
+        Box::pin(async move {
+            sent.map_err(|_| "the thread of this connection has ended")?;
+            waiting.await??.map_err(|_| "a panic ended it; the log says why".into())
+        })
     }
 
-    fn get_runtime() -> Detached {
-        Detached
+    fn get_runtime() -> OwnThread {
+        OwnThread::start().expect("the system has a thread for a connection")
     }
 }
 
 impl Lane {
-    pub(in crate::store) fn new(connection: SqliteConnection) -> Lane {
-        Lane(Mutex::new(SyncConnectionWrapper::new(connection)))
+    /// # Errors
+    /// When the system has no more threads.
+    pub(in crate::store) fn new(connection: SqliteConnection) -> io::Result<Lane> {
+        Ok(Lane(Mutex::new(SyncConnectionWrapper::with_runtime(connection, OwnThread::start()?))))
     }
 
     /// Runs work on the connection. Dropping the future does not stop the work: a transaction

@@ -2,7 +2,7 @@
 //!
 //! Promises what [`Store`](super::Store) promises. A killed process loses nothing that was acknowledged; a power
 //! cut may cost the newest transactions (`synchronous = NORMAL`), never the agreement of candles and
-//! ledger. Every call runs on a thread that may block, so any tokio runtime will do.
+//! ledger. Every connection has a thread of its own, so any tokio runtime will do.
 
 mod connection;
 mod dialect;
@@ -82,7 +82,7 @@ impl SqliteStore {
     ) -> Result<SqliteStore, StoreError> {
         let location = Location::parse(url)?;
         let (task_location, task_url) = (location.clone(), url.to_owned());
-        let open = move || open_connections(&task_location, access, busy_timeout, &task_url);
+        let open = move || open_lanes(&task_location, access, busy_timeout, &task_url);
         let (writer, readers, applied) = tokio::task::spawn_blocking(open).await.map_err(|error| {
             StoreError::Unavailable { url: url.to_owned(), message: format!("opening it failed: {error}") }
         })??;
@@ -90,8 +90,8 @@ impl SqliteStore {
             url: url.to_owned(),
             location,
             clock,
-            writer: Lane::new(writer),
-            readers: readers.into_iter().map(Lane::new).collect(),
+            writer,
+            readers,
             next_reader: AtomicUsize::new(0),
             memory_lock: Arc::default(),
             applied,
@@ -150,14 +150,9 @@ impl SqliteStore {
     }
 }
 
-type Connections = (Connection, Vec<Connection>, Vec<String>);
+type Lanes = (Lane, Vec<Lane>, Vec<String>);
 
-fn open_connections(
-    location: &Location,
-    access: Access,
-    busy_timeout: Duration,
-    url: &str,
-) -> Result<Connections, StoreError> {
+fn open_lanes(location: &Location, access: Access, busy_timeout: Duration, url: &str) -> Result<Lanes, StoreError> {
     if let Location::File(path) = location
         && access != Access::Create
         && !path.exists()
@@ -169,11 +164,17 @@ fn open_connections(
     // A database in memory is always new.
     let schema_access = if *location == Location::Memory { Access::Create } else { access };
     let applied = migrations::prepare(&mut writer, schema_access).map_err(|fault| into_store_error(fault, url))?;
+    let lane = |connection| {
+        Lane::new(connection).map_err(|error| StoreError::Unavailable {
+            url: url.to_owned(),
+            message: format!("there is no thread for it: {error}"),
+        })
+    };
     let readers = match location {
         Location::Memory => Vec::new(),
         Location::File(_) => (0..READERS)
-            .map(|_| connect(location, Access::ReadOnly, busy_timeout, url))
+            .map(|_| lane(connect(location, Access::ReadOnly, busy_timeout, url)?))
             .collect::<Result<Vec<_>, _>>()?,
     };
-    Ok((writer, readers, applied))
+    Ok((lane(writer)?, readers, applied))
 }

@@ -104,7 +104,8 @@ fn answer(book: &mut Book, call: Option<Call>, minutes: &[i64], sent_at: DateTim
     let page = Page { asked: call.span, rows, sent_at };
     let conclusion = book.conclude(&call, &page);
     book.stored(&conclusion.ledger, book.extent());
-    book.concluded(&call, &conclusion, sent_at);
+    book.concluded(&call, &conclusion);
+    book.verified(&call, &conclusion, sent_at);
     conclusion
 }
 

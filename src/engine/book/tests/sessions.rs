@@ -41,7 +41,8 @@ fn a_session_market_stands_still_from_fridays_last_bar_to_mondays_first() {
         let rows = rows.iter().filter(|row| call.span.contains(row.open_time)).copied().collect();
         let conclusion = book.conclude(&call, &Page { asked: call.span, rows, sent_at: now });
         book.stored(&conclusion.ledger, book.extent());
-        book.concluded(&call, &conclusion, now);
+        book.concluded(&call, &conclusion);
+        book.verified(&call, &conclusion, now);
         now = book.wake_at(now).min(at("2026-11-23T14:31:59Z"));
     }
     assert_eq!(calls, 3, "Monday's bar, a page before it in vain, and a read that joins it to Friday's");

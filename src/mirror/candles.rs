@@ -21,12 +21,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use redis::{Pipeline, pipe};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::Options;
-use super::link::{Link, Redis, RedisError};
+use super::link::{Link, Redis};
+use super::publishing::Trouble;
 use crate::market::{Candle, Span, Symbol, Timeframe};
-use crate::store::{CandleQuery, NumberedCandle, SeriesId, Store, StoreError};
+use crate::store::{CandleQuery, NumberedCandle, SeriesId, Store};
 
 /// Numbers published in one transaction, at most; one series adds up to [`ROWS_AT_ONCE`].
 const NUMBERS_AT_ONCE: usize = 1000;
@@ -80,14 +81,6 @@ impl Head {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Redis(#[from] RedisError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// What is to be published of one series.
 struct Batch {
     series: SeriesId,
@@ -110,11 +103,7 @@ impl Publisher {
     /// can be reached; what is left is the next round's.
     pub async fn round(&mut self, news: impl IntoIterator<Item = SeriesNews>) {
         if let Err(error) = self.try_round(news).await {
-            match error {
-                // The link has spoken of it.
-                Trouble::Redis(error) => debug!(%error, "not published"),
-                Trouble::Store(error) => warn!(%error, "candles cannot be read for publishing; trying again"),
-            }
+            error.tell("candles");
             for head in self.series.values_mut() {
                 (head.published, head.listed_from) = (None, None);
             }
@@ -250,14 +239,9 @@ impl Publisher {
         // Numbers up to `last` were given before the rows were read.
         let upto = if is_all { newest.max(head.last) } else { newest };
         let mut by_number: HashMap<i64, &NumberedCandle> = rows.iter().map(|row| (row.sequence, row)).collect();
-        let (stream, length) = (self.key("candlewick:candles"), self.options.stream_length);
         for number in published + 1..=upto {
             let row = by_number.remove(&number);
-            let entry = writing.cmd("XADD").arg(&stream).arg("MAXLEN").arg("~").arg(length).arg("*");
-            for (field, value) in fields(head, number, row) {
-                entry.arg(field).arg(value);
-            }
-            entry.ignore();
+            self.options.append(writing, "candlewick:candles", fields(head, number, row));
         }
         let mark = rows.last().filter(|row| row.sequence == upto).map(row_of).unwrap_or_default();
         writing.hset(marks_key, head.name(), format!("{upto}{mark}")).ignore();

@@ -8,11 +8,12 @@
 use std::sync::Arc;
 
 use redis::pipe;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::Options;
-use super::link::{Link, Redis, RedisError};
-use crate::store::{Event, Store, StoreError};
+use super::link::{Link, Redis};
+use super::publishing::Trouble;
+use crate::store::{Event, Store};
 
 /// Events published in one transaction, at most.
 const EVENTS_AT_ONCE: u32 = 500;
@@ -26,14 +27,6 @@ pub struct EventPublisher {
     is_ours: bool,
     /// Everything that the store had was published when it was last looked at.
     is_level: bool,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Redis(#[from] RedisError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 impl EventPublisher {
@@ -54,11 +47,7 @@ impl EventPublisher {
             match self.publish().await {
                 Ok(is_level) => self.is_level = is_level,
                 Err(error) => {
-                    match error {
-                        // The link has spoken of it.
-                        Trouble::Redis(error) => debug!(%error, "events are not published"),
-                        Trouble::Store(error) => warn!(%error, "events cannot be read for publishing; trying again"),
-                    }
+                    error.tell("events");
                     self.is_ours = false;
                     return;
                 }
@@ -69,7 +58,6 @@ impl EventPublisher {
     /// Publishes the next numbers in one transaction; true when there were none.
     async fn publish(&mut self) -> Result<bool, Trouble> {
         let mark_key = format!("{}candlewick:events:published", self.options.prefix);
-        let stream = format!("{}candlewick:events", self.options.prefix);
         let mut asking = pipe();
         // Should anybody else write the mark meanwhile, the transaction does not happen.
         asking.cmd("WATCH").arg(&mark_key).ignore().cmd("GET").arg(&mark_key);
@@ -83,12 +71,7 @@ impl EventPublisher {
         let mut writing = pipe();
         writing.atomic();
         for event in &events {
-            let entry =
-                writing.cmd("XADD").arg(&stream).arg("MAXLEN").arg("~").arg(self.options.stream_length).arg("*");
-            for (field, value) in fields(event) {
-                entry.arg(field).arg(value);
-            }
-            entry.ignore();
+            self.options.append(&mut writing, "candlewick:events", fields(event));
         }
         writing.set(&mark_key, mark_of(last)).ignore();
         // Where somebody else wrote, it is asked again.

@@ -9,6 +9,7 @@ pub mod commands;
 pub mod events;
 pub mod link;
 pub mod process_cache;
+mod publishing;
 
 use std::path::PathBuf;
 

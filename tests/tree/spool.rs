@@ -1,13 +1,14 @@
 //! A tree on a server that is away: symbols go on, fetch nothing twice, claim nothing, and begin anew
 //! where the server refuses what it was promised.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use candlewick::market::{Grid, Span, Timeframe};
 use candlewick::sim::{Fault, FaultKind, SimConfig, Venue};
 use candlewick::status::Health;
+use candlewick::store::SeriesChange;
 use chrono::TimeDelta;
 use tempfile::TempDir;
 
@@ -59,6 +60,40 @@ fn requests(stage: &Stage) -> u64 {
 
 fn spooled_rows(stage: &Stage) -> u64 {
     stage.collector.as_ref().unwrap().totals().spool_rows
+}
+
+#[test]
+fn what_has_piled_up_is_written_batch_by_batch() {
+    in_virtual_time(async {
+        const FULL: usize = 50;
+        let mut stage = Stage::new(SimConfig::default()).await;
+        stage.config.writer.batch_rows = FULL;
+        let names = ["BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "ADA/USDT"];
+        for name in names {
+            stage.want("binance", name, &[Timeframe::M1], TimeDelta::hours(2)).await;
+        }
+        fill_up(&stage);
+        stage.start().await;
+        stage.pass(seconds(30)).await;
+        let batches = Arc::new(Mutex::new(Vec::new()));
+        let seen = batches.clone();
+        stage.store.script(move |call| {
+            if let StoreCall::Write(batch) = call {
+                seen.lock().unwrap().push(batch.series.iter().map(SeriesChange::rows).collect::<Vec<_>>());
+            }
+            Deed::Proceed
+        });
+        stage.pass(minutes(5)).await;
+        for name in names {
+            stage.assert_minutes("binance", name, seconds(15)).await;
+        }
+        let batches = batches.lock().unwrap();
+        let is_full = |rows: &&Vec<usize>| rows.iter().sum::<usize>() >= FULL;
+        assert!(batches.iter().filter(is_full).count() >= names.len(), "{batches:?}");
+        for rows in batches.iter().filter(|rows| !rows.is_empty()) {
+            assert!(rows[..rows.len() - 1].iter().sum::<usize>() < FULL, "{rows:?}");
+        }
+    });
 }
 
 #[test]

@@ -7,7 +7,7 @@
 mod place;
 mod replay;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use super::publisher::PublisherActor;
 use crate::config::WriterConfig;
 use crate::status::{ComponentStatus, Health, Phase, Tally};
 use crate::store::spool::{Depth, Spool};
-use crate::store::{SeriesChange, Store, SymbolId, TickerChange};
+use crate::store::{Store, SymbolId, TickerChange};
 use crate::supervise::exit::{Exit, ExitGuard};
 use crate::supervise::family::Member;
 use crate::supervise::slot::Slot;
@@ -55,7 +55,7 @@ pub struct WriterSetup {
 /// See the module.
 pub struct WriterActor {
     setup: WriterSetup,
-    waiting: Vec<Job>,
+    waiting: VecDeque<Job>,
     waiting_rows: usize,
     /// The newest of each symbol.
     tickers: BTreeMap<SymbolId, TickerChange>,
@@ -74,7 +74,7 @@ impl WriterActor {
     pub fn new(setup: WriterSetup) -> WriterActor {
         WriterActor {
             setup,
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             waiting_rows: 0,
             tickers: BTreeMap::new(),
             is_writing: false,
@@ -99,7 +99,7 @@ impl WriterActor {
         }
     }
 
-    /// Finds a place for everything that waits, unless that is under way.
+    /// Finds a place for everything that waits, batch by batch, unless that is under way.
     fn write(&mut self, ctx: &mut Context<Self>) {
         if self.is_writing {
             return;
@@ -121,8 +121,14 @@ impl WriterActor {
             return;
         }
         self.is_writing = true;
-        self.waiting_rows = 0;
-        let jobs = std::mem::take(&mut self.waiting);
+        let (mut jobs, mut rows) = (Vec::new(), 0);
+        while rows < self.setup.config.batch_rows
+            && let Some(job) = self.waiting.pop_front()
+        {
+            rows += job.rows();
+            jobs.push(job);
+        }
+        self.waiting_rows -= rows;
         let writing = async move {
             let trouble = means.place(jobs).await?;
             Ok(means.place_tickers(tickers.into_values().collect()).await.or(trouble))
@@ -233,9 +239,9 @@ impl Handler<SaveSymbol> for WriterActor {
 
     fn handle(&mut self, save: SaveSymbol, ctx: &mut Context<Self>) -> Self::Result {
         let (reply, outcome) = oneshot::channel();
-        let trades = save.trades.as_ref().map_or(0, |change| change.trades.len());
-        self.waiting_rows += save.series.iter().map(SeriesChange::rows).sum::<usize>() + trades;
-        self.waiting.push(Job { save, reply });
+        let job = Job { save, reply };
+        self.waiting_rows += job.rows();
+        self.waiting.push_back(job);
         if self.waiting_rows >= self.setup.config.batch_rows {
             self.write(ctx);
         } else {

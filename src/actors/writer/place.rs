@@ -42,6 +42,14 @@ pub(super) struct Job {
     pub reply: oneshot::Sender<Result<Saved, SaveError>>,
 }
 
+impl Job {
+    /// Candles and trades.
+    pub fn rows(&self) -> usize {
+        let trades = self.save.trades.as_ref().map_or(0, |change| change.trades.len());
+        self.save.series.iter().map(SeriesChange::rows).sum::<usize>() + trades
+    }
+}
+
 /// What is written for one sender.
 pub(super) trait Changes {
     fn series(&self) -> &[SeriesChange];

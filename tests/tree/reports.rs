@@ -1,8 +1,10 @@
 //! Status as it is written: throttled, news at once, never more than one write a second.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use candlewick::sim::{Fault, FaultKind, Venue};
+use candlewick::market::Timeframe;
+use candlewick::sim::{Fault, FaultKind, SimConfig, Venue};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::support::Deed;
@@ -58,5 +60,33 @@ fn news_is_written_within_a_second_and_never_more_than_once_a_second() {
             let pause = pair[1].0 - pair[0].0;
             assert!(pause >= TimeDelta::milliseconds(999), "{pause} between {} and {}", pair[0].0, pair[1].0);
         }
+    });
+}
+
+#[test]
+fn a_symbol_tells_what_every_frame_changes_once_a_second_and_a_new_mode_at_once() {
+    in_virtual_time(async {
+        let mut stage = Stage::new(SimConfig { trades_per_minute: 600.0, ..SimConfig::default() }).await;
+        stage.want("kraken", "BTC/USD", &[Timeframe::M1], TimeDelta::hours(1)).await;
+        stage.start().await;
+        stage.until("live", minutes(5), |stage| stage.is_live("kraken:BTC/USD")).await;
+        let lag = || stage.status("kraken:BTC/USD").unwrap().lag_ms;
+        let (mut told, mut last) = (0, lag());
+        for _ in 0..600 {
+            stage.pass(Duration::from_millis(50)).await;
+            let now = lag();
+            told += u32::from(now != last);
+            last = now;
+        }
+        // Ten trades are heard in a second.
+        assert!((15..=31).contains(&told), "{told} times in thirty seconds");
+        stage.transport.script(|contact| match contact {
+            Contact::Connect(_) => Deed::Fail,
+            Contact::Http(_) => Deed::Proceed,
+        });
+        stage.inject(Fault::new(FaultKind::Drop { every: None }).on(Venue::KRAKEN).times(1));
+        let dropped_at = stage.now();
+        stage.until("polling", Duration::from_millis(10), |stage| stage.is_polling("kraken:BTC/USD")).await;
+        assert!(stage.now() - dropped_at < TimeDelta::milliseconds(500), "{}", stage.now() - dropped_at);
     });
 }

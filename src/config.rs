@@ -155,7 +155,7 @@ impl Default for Config {
             reprobe: ReprobePolicy::default(),
             rotation: RotationPolicy::default(),
             deaf: DeafPolicy::default(),
-            writer: WriterConfig { batch_rows: 2000, batch_age: Duration::from_millis(20), queue_messages: 256 },
+            writer: WriterConfig { batch_rows: 5000, batch_age: Duration::from_millis(20), queue_messages: 256 },
             spool: SpoolConfig {
                 folder: PathBuf::from("."),
                 max_bytes: 1_073_741_824,

@@ -123,7 +123,6 @@ pub(super) fn connect(
             "PRAGMA journal_mode = WAL",
             "PRAGMA synchronous = NORMAL",
             "PRAGMA journal_size_limit = 67108864",
-            "PRAGMA cache_size = -4096",
         ]);
     }
     for pragma in pragmas {

@@ -128,7 +128,7 @@ fn a_backfill_reads_its_range_says_what_is_unavailable_and_ends() {
     assert!(summary.contains("unavailable      none\nmissing          none\n"), "{summary}");
     // Kraken serves the newest 720 minutes only; what lies before them is built from its trades.
     let kraken = run("kraken", "BTC/USD", &yesterday);
-    assert_eq!(kraken.status.code(), Some(0), "{}", text(&kraken.stderr));
+    assert_eq!(kraken.status.code(), Some(0), "{} {}", text(&kraken.stdout), text(&kraken.stderr));
     let summary = text(&kraken.stdout);
     assert!(summary.contains("unavailable      none\nmissing          none\n"), "{summary}");
     let built = finished(&["trades", "kraken", "BTC/USD", "--from", &yesterday, "--database", &url]);

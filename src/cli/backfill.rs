@@ -208,18 +208,14 @@ impl Job {
                 _ = looks.tick() => {}
             }
             let rows = self.inventory(&**handle.store()).await?;
-            let (wanted, missing) = rows.iter().fold((0, 0), |(wanted, missing), row| {
-                let grid = Grid::utc(row.timeframe);
-                let open = row.gaps.iter().filter(|gap| matches!(gap.coverage, Coverage::Missing { .. }));
-                let open = open.map(|gap| grid.count(gap.span)).sum::<u64>() + row.lag.map_or(0, |lag| grid.count(lag));
-                (wanted + grid.count(row.wanted), missing + open)
-            });
+            let shortfall = Shortfall::of(&rows);
+            let wanted = rows.iter().map(|row| Grid::utc(row.timeframe).count(row.wanted)).sum::<u64>();
             let statuses = handle.status();
             let trouble = statuses.iter().find(|status| {
                 status.component == self.exchange && status.phase == Phase::Waiting && !status.message.is_empty()
             });
-            progress.show(wanted - missing, wanted, trouble.map_or("", |status| &status.message));
-            if missing == 0 || self.is_stuck(&rows, handle.clock().now()) {
+            progress.show(wanted - shortfall.open_buckets(), wanted, trouble.map_or("", |status| &status.message));
+            if shortfall.is_none() || self.is_stuck(&rows, handle.clock().now()) {
                 return Ok(());
             }
             let own = statuses.into_iter().find(|status| status.component == component);
@@ -279,7 +275,7 @@ impl Job {
         writeln!(out, "unavailable      {}", shortfall.unavailable_words())?;
         writeln!(out, "missing          {}", shortfall.missing_words())?;
         out.flush()?;
-        if shortfall.missing_stretches() + shortfall.in_flight.stretches > 0 {
+        if !shortfall.is_none() {
             return Err(Failure::Failed(anyhow!(
                 "not complete; run it again, or leave the rest to the daemon: candlewick run"
             )));

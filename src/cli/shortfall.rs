@@ -69,6 +69,16 @@ impl Shortfall {
         shortfall
     }
 
+    /// Nothing is missing, not even a part of a bucket.
+    pub fn is_none(&self) -> bool {
+        self.missing.is_empty() && self.in_flight.stretches == 0
+    }
+
+    /// Buckets that are missing or in flight. A gap of less than a bucket has none.
+    pub fn open_buckets(&self) -> u64 {
+        self.missing.values().map(|part| part.buckets).sum::<u64>() + self.in_flight.buckets
+    }
+
     /// Gaps in all.
     pub fn missing_stretches(&self) -> u64 {
         self.missing.values().map(|part| part.stretches).sum()
@@ -129,11 +139,17 @@ mod tests {
         };
         let new = SeriesInventory { gaps: vec![], lag: Some(Span::new(at(0), at(11))), ..row.clone() };
         assert_eq!(Shortfall::of(&[new]).missing_words(), "11 buckets in 1 stretch (not_fetched)");
+        // The end of a minute in which a range begins.
+        let cut = Span::new(at(0) + TimeDelta::seconds(50), at(1));
+        let head = LedgerEntry { span: cut, coverage: Coverage::missing("to_be_built_from_trades") };
+        let head = Shortfall::of(&[SeriesInventory { gaps: vec![head], lag: None, ..row.clone() }]);
+        assert_eq!((head.open_buckets(), head.is_none()), (0, false));
         let shortfall = Shortfall::of(&[row]);
+        assert_eq!((shortfall.open_buckets(), shortfall.is_none()), (8, false));
         assert_eq!(shortfall.missing_words(), "6 buckets in 2 stretches (not_fetched)");
         assert_eq!(shortfall.unavailable_words(), "2 buckets in 1 stretch (too_old: rest)");
         assert_eq!(shortfall.in_flight, Part { stretches: 2, buckets: 2 });
         assert_eq!(shortfall.missing_stretches(), 2);
-        assert_eq!(Shortfall::default().missing_words(), "none");
+        assert_eq!((Shortfall::default().missing_words(), Shortfall::default().is_none()), ("none".to_owned(), true));
     }
 }

@@ -82,6 +82,7 @@ pub async fn run_all(make: impl AsyncFn() -> Arc<dyn Store>) {
         tickers::impossible_tickers_are_refused_with_their_batch,
         operations::statuses_are_replaced_and_removed_by_component,
         operations::a_command_is_recorded_once_by_its_id,
+        operations::a_call_that_nobody_polls_holds_nobody_up,
         operations::a_command_that_is_asked_in_the_table_is_open_until_it_has_an_outcome,
         operations::the_collector_lock_is_held_once,
     );

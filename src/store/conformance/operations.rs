@@ -1,6 +1,13 @@
 //! Statuses, commands and the lock.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::maybe_done;
 
 use super::super::rows::ASKED;
 use super::super::{CommandRow, StatusRow, Store, StoreError};
@@ -58,6 +65,47 @@ pub(super) async fn a_command_is_recorded_once_by_its_id(store: Arc<dyn Store>) 
     assert_eq!(ok(store.command("7f1c").await), Some(row.clone()), "the first one stays");
     assert_eq!(ok(store.command("7f1d").await), None);
     assert!(ok(store.record_command(&CommandRow { id: "7f1d".to_owned(), ..row }).await));
+}
+
+/// An actor that waits for one call polls none of its others meanwhile.
+pub(super) async fn a_call_that_nobody_polls_holds_nobody_up(store: Arc<dyn Store>) {
+    let row = |id: String| CommandRow {
+        id,
+        kind: "pause".to_owned(),
+        body: "{}".to_owned(),
+        asked_by: "cli".to_owned(),
+        asked_at: minute(0),
+        outcome: "done".to_owned(),
+        report: None,
+    };
+    let rows: Vec<_> = (0..9).map(|n| row(n.to_string())).collect();
+    let mut writes: Vec<_> = rows.iter().map(|row| maybe_done(store.record_command(row))).collect();
+    let mut reads: Vec<_> = rows.iter().map(|row| maybe_done(store.command(&row.id))).collect();
+    // Once each: they are begun, and most of them wait.
+    poll_fn(|cx| {
+        for call in &mut writes {
+            let _is_ready = call.poll_unpin(cx);
+        }
+        for call in &mut reads {
+            let _is_ready = call.poll_unpin(cx);
+        }
+        Poll::Ready(())
+    })
+    .await;
+    let others = async {
+        assert!(ok(store.record_command(&row("new".to_owned())).await));
+        assert!(ok(store.command("new").await).is_some());
+    };
+    let patience = Duration::from_secs(30);
+    assert!(tokio::time::timeout(patience, others).await.is_ok(), "calls wait for one that nobody polls");
+    for call in &mut writes {
+        (&mut *call).await;
+        assert_eq!(Pin::new(call).take_output().map(ok), Some(true), "it was carried out once");
+    }
+    for call in &mut reads {
+        (&mut *call).await;
+        assert!(Pin::new(call).take_output().is_some_and(|found| found.is_ok()));
+    }
 }
 
 pub(super) async fn a_command_that_is_asked_in_the_table_is_open_until_it_has_an_outcome(store: Arc<dyn Store>) {

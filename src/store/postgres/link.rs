@@ -141,7 +141,7 @@ impl Pool {
     }
 
     /// Runs work on a connection that nobody else uses meanwhile. Dropping the future does not stop
-    /// the work.
+    /// the work, and one that is not polled for a while holds up nobody: a task waits for its turn.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when there is no server; the next call tries again.
@@ -149,28 +149,33 @@ impl Pool {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let gone = |message: String| StoreError::Unavailable { url: self.dialler.location.shown.clone(), message };
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|error| gone(error.to_string()))?;
-        let (dialler, idle) = (Arc::clone(&self.dialler), Arc::clone(&self.idle));
-        let job = self.dialler.handle.spawn_blocking(move || {
-            // Given back last, when the connection waits again for others.
-            let _permit = permit;
-            let waiting = || idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let sound = std::iter::from_fn(waiting).find_map(|mut link| link.is_sound().then_some(link));
-            let mut link = match sound {
-                Some(link) => link,
-                None => dialler.dial()?,
+        let (dialler, idle, permits) = (Arc::clone(&self.dialler), Arc::clone(&self.idle), Arc::clone(&self.permits));
+        let job = self.dialler.handle.spawn(async move {
+            let permit = permits.acquire_owned().await;
+            let work = move || {
+                // Given back last, when the connection waits again for others.
+                let _permit = permit;
+                let waiting = || idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let sound = std::iter::from_fn(waiting).find_map(|mut link| link.is_sound().then_some(link));
+                let mut link = match sound {
+                    Some(link) => link,
+                    None => dialler.dial()?,
+                };
+                let result = link.run(&dialler.location, work);
+                if link.is_sound() {
+                    idle.lock().unwrap_or_else(PoisonError::into_inner).push(link);
+                }
+                result
             };
-            let result = link.run(&dialler.location, work);
-            if link.is_sound() {
-                idle.lock().unwrap_or_else(PoisonError::into_inner).push(link);
-            }
-            result
+            tokio::task::spawn_blocking(work).await
         });
-        match job.await {
+        match job.await.flatten() {
             Ok(result) => result,
             Err(error) if error.is_panic() => Err(StoreError::Refused(error.to_string())),
-            Err(error) => Err(gone(error.to_string())),
+            Err(error) => {
+                let url = self.dialler.location.shown.clone();
+                Err(StoreError::Unavailable { url, message: error.to_string() })
+            }
         }
     }
 }

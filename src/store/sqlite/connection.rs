@@ -1,8 +1,8 @@
 //! Connections: one that writes, a few that read beside it, and the schema they find.
 
-use std::error::Error as StdError;
 use std::panic::{self, AssertUnwindSafe};
-use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 use std::{io, thread};
@@ -10,8 +10,6 @@ use std::{io, thread};
 use diesel::Connection;
 use diesel::connection::SimpleConnection;
 use diesel::sqlite::SqliteConnection;
-use diesel_async::sync_connection_wrapper::{SpawnBlocking, SyncConnectionWrapper};
-use tokio::sync::Mutex;
 
 use super::super::fault::Fault;
 use super::super::{Access, StoreError};
@@ -21,85 +19,65 @@ use super::location::Location;
 /// How long a statement waits for another program's lock before it gives up.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One connection, used by one caller at a time, on a thread of its own.
-pub(in crate::store) struct Lane(Mutex<SyncConnectionWrapper<SqliteConnection, OwnThread>>);
+type Job = Box<dyn FnOnce(&mut SqliteConnection) + Send>;
 
-type Job = Box<dyn FnOnce() + Send>;
-
-/// The thread of one connection, which ends with it. Tokio's pool would do the same work, but an
-/// allocator keeps for each thread what was freed there: memory would grow with the pool's threads.
-pub(in crate::store) struct OwnThread(mpsc::Sender<Job>);
-
-impl OwnThread {
-    fn start() -> io::Result<OwnThread> {
-        let (jobs, queue) = mpsc::channel::<Job>();
-        thread::Builder::new().name("candlewick-sqlite".to_owned()).spawn(move || {
-            for job in queue {
-                job();
-            }
-        })?;
-        Ok(OwnThread(jobs))
-    }
-}
-
-impl SpawnBlocking for OwnThread {
-    /// Work goes on when its caller is gone. diesel-async's own choice waits for it in `drop`, which
-    /// panics on a runtime of one thread: every actor that ends while it reads would panic.
-    fn spawn_blocking<'a, R>(
-        &mut self,
-        task: impl FnOnce() -> R + Send + 'static,
-    ) -> Pin<Box<dyn Future<Output = Result<R, Box<dyn StdError + Send + Sync>>> + Send + 'a>>
-    where
-        R: Send + 'static,
-    {
-        let (answer, result) = mpsc::channel();
-        let job = move || {
-            // The panic hook has told it; the connection's next transaction undoes what was begun.
-            answer.send(panic::catch_unwind(AssertUnwindSafe(task))).ok();
-        };
-        let sent = self.0.send(Box::new(job));
-        // A paused tokio clock stands still for as long as tokio's own threads work, and for nothing else.
-        let waiting = tokio::task::spawn_blocking(move || result.recv());
-        Box::pin(async move {
-            sent.map_err(|_| "the thread of this connection has ended")?;
-            waiting.await??.map_err(|_| "a panic ended it; the log says why".into())
-        })
-    }
-
-    fn get_runtime() -> OwnThread {
-        OwnThread::start().expect("the system has a thread for a connection")
-    }
+/// One connection on a thread of its own, which ends with it. Work is queued, never a caller: one
+/// that is not polled for a while (its actor waits for something else) holds up nobody.
+///
+/// Tokio's pool would do the same work, but an allocator keeps for each thread what was freed
+/// there: memory would grow with the pool's threads.
+pub(in crate::store) struct Lane {
+    jobs: mpsc::Sender<Job>,
+    /// Jobs that are not done.
+    load: Arc<AtomicUsize>,
 }
 
 impl Lane {
     /// # Errors
     /// When the system has no more threads.
-    pub(in crate::store) fn new(connection: SqliteConnection) -> io::Result<Lane> {
-        Ok(Lane(Mutex::new(SyncConnectionWrapper::with_runtime(connection, OwnThread::start()?))))
+    pub(in crate::store) fn new(mut connection: SqliteConnection) -> io::Result<Lane> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        thread::Builder::new().name("candlewick-sqlite".to_owned()).spawn(move || {
+            for job in queue {
+                job(&mut connection);
+            }
+        })?;
+        Ok(Lane { jobs, load: Arc::default() })
     }
 
-    /// Runs work on the connection. Dropping the future does not stop the work: a transaction
-    /// is finished or undone in any case.
+    /// How many jobs wait or run.
+    pub(super) fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    /// Runs work on the connection, after the work that was given before. Dropping the future does
+    /// not stop it: a transaction is finished or undone in any case.
     pub(in crate::store) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        self.0.lock().await.spawn_blocking(move |connection| Ok(work(connection))).await?
-    }
-
-    /// The same, unless somebody else uses the connection now: then the work comes back.
-    pub(super) async fn try_run<T: Send + 'static, W>(&self, work: W) -> Result<Result<T, Fault>, W>
-    where
-        W: FnOnce(&mut SqliteConnection) -> Result<T, Fault> + Send + 'static,
-    {
-        match self.0.try_lock() {
-            Ok(mut lane) => match lane.spawn_blocking(move |connection| Ok(work(connection))).await {
-                Ok(result) => Ok(result),
-                Err(error) => Ok(Err(Fault::Database(error))),
-            },
-            Err(_) => Err(work),
+        let (answer, result) = mpsc::channel();
+        self.load.fetch_add(1, Ordering::Relaxed);
+        let load = Arc::clone(&self.load);
+        let job = move |connection: &mut SqliteConnection| {
+            // The panic hook has told it; the connection's next transaction undoes what was begun.
+            let result = panic::catch_unwind(AssertUnwindSafe(|| work(connection)));
+            load.fetch_sub(1, Ordering::Relaxed);
+            answer.send(result).ok();
+        };
+        self.jobs.send(Box::new(job)).map_err(|_| failed("the thread of this connection has ended"))?;
+        // A paused tokio clock stands still for as long as tokio's own threads work, and for nothing else.
+        let waiting = tokio::task::spawn_blocking(move || result.recv());
+        match waiting.await {
+            Ok(Ok(Ok(result))) => result,
+            Ok(Ok(Err(_))) => Err(failed("a panic ended it; the log says why")),
+            Ok(Err(_)) | Err(_) => Err(failed("the program ends")),
         }
     }
+}
+
+fn failed(words: &str) -> Fault {
+    Fault::Database(diesel::result::Error::QueryBuilderError(words.into()))
 }
 
 /// Opens a connection that may do what `access` says.

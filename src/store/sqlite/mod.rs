@@ -18,7 +18,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -52,7 +52,6 @@ pub struct SqliteStore {
     writer: Lane,
     /// Empty for a database in memory: it has one connection, which does everything.
     readers: Vec<Lane>,
-    next_reader: AtomicUsize,
     memory_lock: Arc<AtomicBool>,
     applied: Vec<String>,
 }
@@ -86,16 +85,7 @@ impl SqliteStore {
         let (writer, readers, applied) = tokio::task::spawn_blocking(open).await.map_err(|error| {
             StoreError::Unavailable { url: url.to_owned(), message: format!("opening it failed: {error}") }
         })??;
-        Ok(SqliteStore {
-            url: url.to_owned(),
-            location,
-            clock,
-            writer,
-            readers,
-            next_reader: AtomicUsize::new(0),
-            memory_lock: Arc::default(),
-            applied,
-        })
+        Ok(SqliteStore { url: url.to_owned(), location, clock, writer, readers, memory_lock: Arc::default(), applied })
     }
 
     /// Versions of the migrations that opening applied, oldest first.
@@ -132,20 +122,12 @@ impl SqliteStore {
         result.map_err(|fault| into_store_error(fault, &self.url))
     }
 
-    /// Runs work on a connection that reads, the first that is free.
+    /// Runs work on the connection that reads and has the least to do.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let mut work = work;
-        for reader in &self.readers {
-            match reader.try_run(work).await {
-                Ok(result) => return result.map_err(|fault| into_store_error(fault, &self.url)),
-                Err(given_back) => work = given_back,
-            }
-        }
-        let turn = self.next_reader.fetch_add(1, Ordering::Relaxed);
-        let lane = self.readers.get(turn % self.readers.len().max(1)).unwrap_or(&self.writer);
+        let lane = self.readers.iter().min_by_key(|lane| lane.load()).unwrap_or(&self.writer);
         lane.run(work).await.map_err(|fault| into_store_error(fault, &self.url))
     }
 }

@@ -11,7 +11,8 @@ use redis::streams::StreamRangeReply;
 use serde_json::{Value, json};
 
 use crate::server::RedisServer;
-use crate::stage::{Stage, in_real_time, until};
+use crate::stage::{Stage, until};
+use crate::support::in_real_time;
 
 /// An entry of the stream, as text by field.
 type Entry = BTreeMap<String, String>;

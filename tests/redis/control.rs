@@ -14,7 +14,8 @@ use redis::streams::StreamRangeReply;
 use serde_json::{Value, json};
 
 use crate::server::RedisServer;
-use crate::stage::{Stage, in_real_time, until};
+use crate::stage::{Stage, until};
+use crate::support::in_real_time;
 
 const CONTROL: &str = "candlewick:control";
 const REPLIES: &str = "candlewick:control:replies";

@@ -8,7 +8,8 @@ use redis::streams::StreamRangeReply;
 use serde_json::Value;
 
 use crate::server::RedisServer;
-use crate::stage::{Stage, in_real_time, until};
+use crate::stage::{Stage, until};
+use crate::support::in_real_time;
 
 /// The number and the JSON of each entry.
 fn entries(redis: &mut redis::Connection) -> Vec<(i64, Value)> {

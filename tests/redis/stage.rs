@@ -1,6 +1,5 @@
 //! A collector in real time on a fast clock, with a Redis beside it.
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 use candlewick::clock::Clock;
@@ -16,12 +15,6 @@ use crate::support::in_memory::SimTransport;
 
 /// Longest wait for anything; reached only when a test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test in real time, all actors on its thread.
-pub fn in_real_time<F: Future<Output = ()>>(test: F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, test);
-}
 
 /// Waits until `look` gives something.
 pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

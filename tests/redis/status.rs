@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use crate::monitor;
 use crate::server::RedisServer;
-use crate::stage::{Stage, in_real_time, until};
+use crate::stage::{Stage, until};
+use crate::support::in_real_time;
 
 fn component(redis: &mut redis::Connection, name: &str) -> Option<Value> {
     let id: Option<String> = redis.hget("process:components", name).unwrap();

@@ -4,7 +4,8 @@ use candlewick::store::Store;
 use serde_json::json;
 
 use super::ask::{MEANT, ask, command, get, raw};
-use super::stage::{Stage, in_real_time};
+use super::stage::Stage;
+use super::support::in_real_time;
 
 #[test]
 fn a_symbol_is_added_paused_and_removed_once_by_the_id_of_each_command() {

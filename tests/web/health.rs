@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::ask::{ask, get};
-use super::stage::{Stage, in_real_time};
+use super::stage::Stage;
 use super::support::Deed;
 use super::support::faulty_store::StoreCall;
+use super::support::in_real_time;
 
 #[test]
 fn an_empty_wish_list_is_ready_and_a_fresh_symbol_is() {

@@ -8,7 +8,8 @@ use candlewick::sim::{Fault, FaultKind, Venue};
 use candlewick::web::metrics::METRICS;
 
 use super::ask::get;
-use super::stage::{Stage, in_real_time};
+use super::stage::Stage;
+use super::support::in_real_time;
 
 const REFERENCE: &str = include_str!("../../docs/metrics.md");
 const ALERTS: &str = include_str!("../../deploy/alerts.yml");

@@ -1,6 +1,5 @@
 //! A collector on simulated exchanges, sixty times as fast as life, and the server that answers for it.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,12 +17,6 @@ use super::ask::{Answer, get};
 use super::program::PATIENCE;
 use super::support::faulty_store::FaultyStore;
 use super::support::in_memory::SimTransport;
-
-/// Runs a test in real time, all actors on its thread.
-pub fn in_real_time<F: Future<Output = ()>>(test: F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, test);
-}
 
 /// Listens on a free port.
 pub fn on_a_free_port(token: Option<&str>) -> WebConfig {

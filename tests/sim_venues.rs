@@ -438,5 +438,12 @@ async fn nobody_trades_on_a_market_that_is_delisted_for_good() {
         let trades = true_trades(&transport.simulator, "binance", name, Span::new(began, clock.now()));
         let last = trades.iter().map(|trade| trade.time).max().unwrap();
         assert!(last < end && last > end - TimeDelta::minutes(5), "{name}: the last trade of {last} before {end}");
+        let path = format!("/truth/candles?exchange=binance&symbol={}&timeframe=1m", name.replace('/', "%2F"));
+        let candles = json(&transport, &path).await;
+        let newest = candles.as_array().unwrap().last().unwrap();
+        let open: DateTime<Utc> = newest["open_time"].as_str().unwrap().parse().unwrap();
+        assert!(open < end && open >= end - TimeDelta::minutes(2), "{name}: the last candle of {open} before {end}");
+        let inside = trades.iter().filter(|trade| trade.time >= open && trade.time < open + TimeDelta::minutes(1));
+        assert_eq!(newest["trades"], inside.count(), "{name}: no trade after the end counts");
     }
 }

@@ -1,8 +1,8 @@
 //! The truth: what every venue says in the end, for comparison with what was collected.
 //!
 //! Computed from the simulated trades, in exact decimals. Faults do not touch it, except outages
-//! (nothing traded), clock skew (the venue's own time decides what is over) and, for trades, the end of
-//! a market that is delisted for good.
+//! (nothing traded), clock skew (the venue's own time decides what is over) and the end of a market that is
+//! delisted for good.
 
 use std::fmt::Write as _;
 
@@ -61,21 +61,27 @@ pub(crate) fn candles(world: &World, market: &Market, frame: Frame, from_ms: i64
     let now_ns = world.now_ns(venue);
     let Some(first_ns) = market.first_trade_ns(now_ns) else { return Vec::new() };
     let now = now_ns.div_euclid(SECOND_NS);
+    let end_ns = end_ns(world, market, now_ns);
     let first = frame.open(first_ns.div_euclid(SECOND_NS));
     // Local days lie within a day of their key.
     let mut open = frame.open((from_ms.div_euclid(1_000) - 86_400).max(first));
     let mut found = Vec::new();
-    while frame.close(open) <= now {
+    while frame.close(open) <= now && open.saturating_mul(SECOND_NS) < end_ns {
         let key = key_of(frame, open);
         if key.saturating_mul(1_000) >= to_ms {
             break;
         }
         let wanted = key.saturating_mul(1_000) >= from_ms;
-        let bucket = wanted.then(|| market.bucket(frame, open, now_ns)).flatten();
+        let bucket = wanted.then(|| market.bucket(frame, open, end_ns)).flatten();
         found.extend(bucket.and_then(|bucket| Some((key, venue.half().printed(market, &bucket)?))));
         open = frame.next(open);
     }
     found
+}
+
+/// Nobody trades from here on: it is still to come, or the market is gone.
+fn end_ns(world: &World, market: &Market, now_ns: i64) -> i64 {
+    world.gone_from_ns(market).map_or(now_ns + 1, |gone| gone.min(now_ns + 1))
 }
 
 fn key_of(frame: Frame, open: i64) -> i64 {
@@ -93,8 +99,7 @@ fn trades(world: &World, market: &Market, from_ms: i64, to_ms: i64) -> SimReply 
     let half = venue.half();
     let Some(first_ns) = market.first_trade_ns(now_ns) else { return SimReply::json(200, "[]") };
     let from_ns = from_ms.saturating_mul(1_000_000).max(first_ns);
-    let end_ns = world.gone_from_ns(market).map_or(now_ns + 1, |gone| gone.min(now_ns + 1));
-    let to_ns = to_ms.saturating_mul(1_000_000).min(end_ns).max(from_ns);
+    let to_ns = to_ms.saturating_mul(1_000_000).min(end_ns(world, market, now_ns)).max(from_ns);
     let mut out = String::from("[");
     let mut at = from_ns;
     while at < to_ns {

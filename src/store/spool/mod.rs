@@ -162,7 +162,8 @@ impl Spool {
         let opened = path.clone();
         let opening = tokio::task::spawn_blocking(move || file::open(&opened));
         let connection = opening.await.map_err(|error| damaged(&path, error))??;
-        let lane = Lane::new(connection).map_err(|error| damaged(&path, error))?;
+        let lane = Lane::new(connection, &shown(&path));
+        let lane = lane.map_err(|source| SpoolError::File { path: shown(&path), source })?;
         let spool = Spool { lane, backlog: Backlog::new(limit_bytes), path };
         let depth = spool.run(|connection| file::depth(connection, i64::MAX)).await?;
         spool.backlog.change(|known| *known = Depth { limit_bytes, ..depth });

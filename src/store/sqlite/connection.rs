@@ -4,8 +4,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
-use std::{io, thread};
 
 use diesel::Connection;
 use diesel::connection::SimpleConnection;
@@ -33,16 +33,24 @@ pub(in crate::store) struct Lane {
 }
 
 impl Lane {
+    /// Takes over a connection to what `url` names.
+    ///
     /// # Errors
-    /// When the system has no more threads.
-    pub(in crate::store) fn new(mut connection: SqliteConnection) -> io::Result<Lane> {
+    /// [`StoreError::Unavailable`] when the system has no more threads.
+    pub(in crate::store) fn new(mut connection: SqliteConnection, url: &str) -> Result<Lane, StoreError> {
         let (jobs, queue) = mpsc::channel::<Job>();
-        thread::Builder::new().name("candlewick-sqlite".to_owned()).spawn(move || {
+        let work = move || {
             for job in queue {
                 job(&mut connection);
             }
-        })?;
-        Ok(Lane { jobs, load: Arc::default() })
+        };
+        match thread::Builder::new().name("candlewick-sqlite".to_owned()).spawn(work) {
+            Ok(_) => Ok(Lane { jobs, load: Arc::default() }),
+            Err(error) => {
+                let message = format!("there is no thread for it: {error}");
+                Err(StoreError::Unavailable { url: url.to_owned(), message })
+            }
+        }
     }
 
     /// How many jobs wait or run.

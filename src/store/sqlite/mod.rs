@@ -146,17 +146,11 @@ fn open_lanes(location: &Location, access: Access, busy_timeout: Duration, url: 
     // A database in memory is always new.
     let schema_access = if *location == Location::Memory { Access::Create } else { access };
     let applied = migrations::prepare(&mut writer, schema_access).map_err(|fault| into_store_error(fault, url))?;
-    let lane = |connection| {
-        Lane::new(connection).map_err(|error| StoreError::Unavailable {
-            url: url.to_owned(),
-            message: format!("there is no thread for it: {error}"),
-        })
-    };
     let readers = match location {
         Location::Memory => Vec::new(),
         Location::File(_) => (0..READERS)
-            .map(|_| lane(connect(location, Access::ReadOnly, busy_timeout, url)?))
+            .map(|_| Lane::new(connect(location, Access::ReadOnly, busy_timeout, url)?, url))
             .collect::<Result<Vec<_>, _>>()?,
     };
-    Ok((lane(writer)?, readers, applied))
+    Ok((Lane::new(writer, url)?, readers, applied))
 }

@@ -2,6 +2,8 @@
 
 #[path = "support/program.rs"]
 mod program;
+#[path = "support/simulated.rs"]
+mod simulated;
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -11,6 +13,7 @@ use candlewick::store::inventory::inventory;
 use candlewick::store::{self, Access, CandleQuery, CandleSource, NewSymbol, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use program::{PATIENCE, Running, finished, text, url};
+use simulated::Simulated;
 
 /// A simulator on a free port, and its URL.
 fn simulator(speed: &str) -> (Running, String) {
@@ -138,6 +141,30 @@ fn a_backfill_reads_its_range_says_what_is_unavailable_and_ends() {
     let unknown = run("binance", "NOPE/USDT", &yesterday);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(text(&unknown.stderr).contains("binance does not know NOPE/USDT"), "{}", text(&unknown.stderr));
+}
+
+#[test]
+fn a_backfill_may_begin_in_the_midst_of_a_minute_without_trades() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = url(folder.path());
+    let simulated = Simulated::start(1, &["--seed", "1"]);
+    // Older than Kraken's own candles.
+    let (from, to) = (simulated.now() - TimeDelta::hours(20), simulated.now() - TimeDelta::hours(16));
+    let span = format!("from={}&to={}", from.timestamp_millis(), to.timestamp_millis());
+    let trades = simulated.json(&format!("/truth/trades?exchange=kraken&symbol=DOGE%2FUSD&{span}"));
+    let minute = |trade: &serde_json::Value| {
+        let time: DateTime<Utc> = trade["time"].as_str().unwrap().parse().unwrap();
+        time.timestamp().div_euclid(60)
+    };
+    let minutes: Vec<_> = trades.as_array().unwrap().iter().map(minute).collect();
+    let quiet = minutes.windows(2).find(|pair| pair[1] > pair[0] + 1).expect("a minute without trades")[0] + 1;
+    let begin = DateTime::from_timestamp(quiet * 60 + 20, 0).unwrap().to_rfc3339();
+    let places = ["--database", &url, "--simulator", &simulated.url];
+    let range = ["backfill", "kraken", "DOGE/USD", "-t", "1m", "--from", &begin];
+    let done = finished(&[&range[..], &places[..]].concat());
+    let summary = text(&done.stdout);
+    assert_eq!(done.status.code(), Some(0), "from {begin}: {summary} {}", text(&done.stderr));
+    assert!(summary.contains("unavailable      none\nmissing          none\n"), "{summary}");
 }
 
 #[test]

@@ -50,52 +50,82 @@ fn replacement(table: &str, columns: &[&str], key: &str) -> String {
     )
 }
 
-/// Writes rows by arrays of their columns.
-macro_rules! insert_rows {
-    ($connection:expr, $rows:expr, $table:literal, $on_conflict:expr;
+/// Writes rows by arrays of their columns, and counts those that were written. `$around` makes of the columns' names
+/// what stands before the arrays and after them.
+macro_rules! write_rows {
+    ($connection:expr, $rows:expr, $around:expr;
      $($($part:ident).+ : $type:ty as $column:literal),+ $(,)?) => {{
-        let columns: &[&str] = &[$($column),+];
-        let (before, after) = (format!("INSERT INTO {} ({})", $table, columns.join(", ")), $on_conflict(columns));
+        let (before, after) = $around(&[$($column),+]);
+        let mut written = 0;
         for rows in $rows.chunks(ROWS_PER_STATEMENT) {
             let columns = ($(Column::<$type, _>::of(rows.iter().map(|row| &row.$($part).+)),)+);
-            Bulk { before: &before, columns, after: &after }.execute($connection)?;
+            written += Bulk { before: &before, columns, after: &after }.execute($connection)?;
         }
+        written
     }};
+}
+
+/// New rows; `after` says what becomes of one that is there already.
+fn insertion(table: &str, columns: &[&str], after: String) -> (String, String) {
+    (format!("INSERT INTO {table} ({})", columns.join(", ")), after)
+}
+
+/// The columns of candles.
+macro_rules! write_candles {
+    ($connection:expr, $rows:expr, $around:expr) => {
+        write_rows!(
+            $connection, $rows, $around;
+            series_id: BigInt as "series_id",
+            open_time: Moment as "open_time",
+            open: Double as "open",
+            high: Double as "high",
+            low: Double as "low",
+            close: Double as "close",
+            volume: Double as "volume",
+            quote_volume: Nullable<Double> as "quote_volume",
+            trades: Nullable<BigInt> as "trades",
+            vwap: Nullable<Double> as "vwap",
+            source: SmallInt as "source",
+            rule: SmallInt as "rule",
+            flags: SmallInt as "flags",
+            revision: Integer as "revision",
+            sequence: BigInt as "sequence",
+            observed_at: Moment as "observed_at",
+            first_written_at: Moment as "first_written_at",
+            updated_at: Moment as "updated_at",
+        )
+    };
 }
 
 /// New rows. Should somebody else have put one there by hand, it is replaced.
 pub fn insert_candles(connection: &mut Connection, rows: &[CandleRecord]) -> Result<(), Fault> {
-    insert_rows!(
-        connection, rows, "candles", |columns: &_| replacement("candles", columns, "series_id, open_time");
-        series_id: BigInt as "series_id",
-        open_time: Moment as "open_time",
-        open: Double as "open",
-        high: Double as "high",
-        low: Double as "low",
-        close: Double as "close",
-        volume: Double as "volume",
-        quote_volume: Nullable<Double> as "quote_volume",
-        trades: Nullable<BigInt> as "trades",
-        vwap: Nullable<Double> as "vwap",
-        source: SmallInt as "source",
-        rule: SmallInt as "rule",
-        flags: SmallInt as "flags",
-        revision: Integer as "revision",
-        sequence: BigInt as "sequence",
-        observed_at: Moment as "observed_at",
-        first_written_at: Moment as "first_written_at",
-        updated_at: Moment as "updated_at",
-    );
+    let key = "series_id, open_time";
+    write_candles!(connection, rows, |columns: &[_]| {
+        insertion("candles", columns, replacement("candles", columns, key))
+    });
     Ok(())
 }
 
+/// Rows that are there. Should somebody have deleted one by hand since it was read, it is written anew.
 pub fn replace_candles(connection: &mut Connection, rows: &[CandleRecord]) -> Result<(), Fault> {
-    insert_candles(connection, rows)
+    // Finding and locking what an insertion conflicts with costs more than the update itself.
+    let replaced = write_candles!(connection, rows, |columns: &[&str]| {
+        let (names, of_new) = (columns.join(", "), columns.iter().map(|column| format!("new.{column}")));
+        (
+            format!("WITH new ({names}) AS ("),
+            format!(
+                ") UPDATE candles SET ({names}) = ROW ({}) FROM new \
+                 WHERE candles.series_id = new.series_id AND candles.open_time = new.open_time",
+                of_new.collect::<Vec<_>>().join(", ")
+            ),
+        )
+    });
+    if replaced < rows.len() { insert_candles(connection, rows) } else { Ok(()) }
 }
 
 pub fn insert_revisions(connection: &mut Connection, rows: &[RevisionRecord]) -> Result<(), Fault> {
-    insert_rows!(
-        connection, rows, "candle_revisions", |_: &_| String::new();
+    write_rows!(
+        connection, rows, |columns: &[_]| insertion("candle_revisions", columns, String::new());
         old.series_id: BigInt as "series_id",
         old.open_time: Moment as "open_time",
         old.revision: Integer as "revision",
@@ -120,8 +150,9 @@ pub fn insert_revisions(connection: &mut Connection, rows: &[RevisionRecord]) ->
 }
 
 pub fn replace_forming(connection: &mut Connection, rows: &[FormingRecord]) -> Result<(), Fault> {
-    insert_rows!(
-        connection, rows, "forming_candles", |columns: &_| replacement("forming_candles", columns, "series_id");
+    write_rows!(
+        connection, rows,
+        |columns: &[_]| insertion("forming_candles", columns, replacement("forming_candles", columns, "series_id"));
         series_id: BigInt as "series_id",
         open_time: Moment as "open_time",
         open: Double as "open",
@@ -138,8 +169,8 @@ pub fn replace_forming(connection: &mut Connection, rows: &[FormingRecord]) -> R
 }
 
 pub fn insert_events(connection: &mut Connection, rows: &[EventRecord]) -> Result<(), Fault> {
-    insert_rows!(
-        connection, rows, "events", |_: &_| String::new();
+    write_rows!(
+        connection, rows, |columns: &[_]| insertion("events", columns, String::new());
         number: BigInt as "number",
         time: Moment as "time",
         symbol_id: BigInt as "symbol_id",
@@ -152,8 +183,8 @@ pub fn insert_events(connection: &mut Connection, rows: &[EventRecord]) -> Resul
 
 /// Known ids are left alone.
 pub fn insert_trades(connection: &mut Connection, rows: &[TradeRecord]) -> Result<(), Fault> {
-    insert_rows!(
-        connection, rows, "trades", |_: &_| "ON CONFLICT DO NOTHING".to_owned();
+    write_rows!(
+        connection, rows, |columns: &[_]| insertion("trades", columns, "ON CONFLICT DO NOTHING".to_owned());
         symbol_id: BigInt as "symbol_id",
         trade_id: BigInt as "trade_id",
         venue_id: Text as "venue_id",
@@ -203,8 +234,9 @@ pub fn write_ledgers(
                      WHERE coverage.series_id = gone.series_id AND coverage.from_time = gone.from_time";
         Bulk { before, columns, after }.execute(connection)?;
     }
-    insert_rows!(
-        connection, written, "coverage", |columns: &_| replacement("coverage", columns, "series_id, from_time");
+    write_rows!(
+        connection, written,
+        |columns: &[_]| insertion("coverage", columns, replacement("coverage", columns, "series_id, from_time"));
         series_id: BigInt as "series_id",
         from_time: Moment as "from_time",
         to_time: Moment as "to_time",

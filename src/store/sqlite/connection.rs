@@ -73,19 +73,20 @@ impl Lane {
             load.fetch_sub(1, Ordering::Relaxed);
             answer.send(result).ok();
         };
-        self.jobs.send(Box::new(job)).map_err(|_| failed("the thread of this connection has ended"))?;
+        self.jobs.send(Box::new(job)).map_err(|_| ended())?;
         // A paused tokio clock stands still for as long as tokio's own threads work, and for nothing else.
         let waiting = tokio::task::spawn_blocking(move || result.recv());
         match waiting.await {
             Ok(Ok(Ok(result))) => result,
-            Ok(Ok(Err(_))) => Err(failed("a panic ended it; the log says why")),
-            Ok(Err(_)) | Err(_) => Err(failed("the program ends")),
+            Ok(Ok(Err(_))) => Err(Fault::refused("a panic ended it; the log says why")),
+            Ok(Err(_)) | Err(_) => Err(ended()),
         }
     }
 }
 
-fn failed(words: &str) -> Fault {
-    Fault::Database(diesel::result::Error::QueryBuilderError(words.into()))
+/// Nobody answers any more: not seen but at the end of the program.
+fn ended() -> Fault {
+    Fault::refused("the thread of this connection has ended")
 }
 
 /// Opens a connection that may do what `access` says.

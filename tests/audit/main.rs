@@ -52,22 +52,29 @@ struct Place {
     simulated: String,
     exchange: &'static str,
     symbol: &'static str,
+    /// What waits for a server lies in a folder of the test's own.
+    config: String,
+    _folder: tempfile::TempDir,
     _simulator: Running,
 }
 
 impl Place {
     fn new(url: String, exchange: &'static str, symbol: &'static str) -> Place {
         let (simulator, simulated) = simulator();
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("candlewick.toml");
+        std::fs::write(&config, format!("[spool]\nfolder = {:?}\n", folder.path())).unwrap();
+        let config = config.display().to_string();
         let from = (Utc::now() - TimeDelta::hours(4)).to_rfc3339();
-        let arguments = ["backfill", exchange, symbol, "-t", "1m,1h", "--from", &from];
+        let arguments = ["backfill", exchange, symbol, "-t", "1m,1h", "--from", &from, "--config", &config];
         let ran = Ran::of(&[&arguments[..], &["--database", &url, "--simulator", &simulated]].concat());
         assert_eq!(ran.code, Some(0), "{ran:?}");
-        Place { url, simulated, exchange, symbol, _simulator: simulator }
+        Place { url, simulated, exchange, symbol, config, _folder: folder, _simulator: simulator }
     }
 
     fn audit(&self, options: &[&str]) -> Ran {
         let common = ["audit", self.exchange, self.symbol, "--format", "json", "--database", &self.url];
-        Ran::of(&[&common[..], &["--simulator", &self.simulated], options].concat())
+        Ran::of(&[&common[..], &["--simulator", &self.simulated, "--config", &self.config], options].concat())
     }
 
     fn explain(&self, time: DateTime<Utc>, options: &[&str]) -> Ran {
@@ -175,11 +182,8 @@ async fn a_daemon_on_postgresql_is_handed_the_job() {
     let server = Server::shared();
     let url = server.database();
     let place = Place::new(url.clone(), "kraken", "BTC/USD");
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("candlewick.toml");
-    std::fs::write(&config, format!("[spool]\nfolder = \"{}\"\n", folder.path().display())).unwrap();
-    let config = config.display().to_string();
-    let mut daemon = Running::start(&["run", "--config", &config, "--database", &url, "--simulator", &place.simulated]);
+    let places = ["--config", &place.config, "--database", &url, "--simulator", &place.simulated];
+    let mut daemon = Running::start(&[&["run"][..], &places].concat());
     daemon.wait_for_words("collecting");
     let (series, rows) = place.minutes().await;
     let changed = rows[50].candle;

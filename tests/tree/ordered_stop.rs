@@ -103,6 +103,20 @@ fn a_store_that_hangs_does_not_hold_up_the_stop_beyond_its_deadline() {
 }
 
 #[test]
+fn a_symbol_that_is_still_reading_its_ledger_does_not_hold_up_the_stop() {
+    in_virtual_time(async {
+        let mut stage = Stage::new(candlewick::sim::SimConfig::default()).await;
+        stage.want("kraken", "BTC/USD", &[Timeframe::M1], TimeDelta::hours(2)).await;
+        stage.store.script(|call| if matches!(call, StoreCall::Ledger(_)) { Deed::Hang } else { Deed::Proceed });
+        stage.start().await;
+        stage.pass(seconds(30)).await;
+        let began = tokio::time::Instant::now();
+        stage.stop().await;
+        assert!(began.elapsed() < seconds(1), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
 fn a_store_that_is_full_is_ridden_out_and_a_stop_gives_up_in_time() {
     in_virtual_time(async {
         let mut stage = Stage::with(&[("kraken", "BTC/USD"), ("binance", "BTC/USDT")]).await;

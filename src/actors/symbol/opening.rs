@@ -91,18 +91,20 @@ pub(super) async fn open(
 ) -> Result<Option<Opened>, StoreError> {
     let mut wait = RETRY.0;
     while backlog.cleared().await {
-        let permit = venue.openings.acquire().await;
-        let read = Box::pin(read(&*store, &venue, &row, &instrument)).await;
-        drop(permit);
-        match read {
-            Err(error) if error.is_transient() => {
+        let reading = async {
+            let _permit = venue.openings.acquire().await;
+            read(&*store, &venue, &row, &instrument).await
+        };
+        match backlog.unless_stopping(Box::pin(reading)).await {
+            None => break,
+            Some(Err(error)) if error.is_transient() => {
                 debug!(%error, "the ledger cannot be read; waiting for the store");
                 if !backlog.slept(wait).await {
                     break;
                 }
                 wait = (wait * 2).min(RETRY.1);
             }
-            read => return read.map(Some),
+            Some(read) => return read.map(Some),
         }
     }
     Ok(None)

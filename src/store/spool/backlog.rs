@@ -91,6 +91,16 @@ impl Backlog {
         }
     }
 
+    /// Work that only reads, given up when the collector stops: `None`.
+    pub async fn unless_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut closing = self.0.is_closing.subscribe();
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            _ = closing.wait_for(|is_closing| *is_closing) => None,
+        }
+    }
+
     /// Nobody is to wait any more: the collector stops.
     pub fn close(&self) {
         self.0.is_closing.send_replace(true);

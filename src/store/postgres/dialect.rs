@@ -108,7 +108,7 @@ pub fn insert_candles(connection: &mut Connection, rows: &[CandleRecord]) -> Res
 
 /// Rows that are there. Should somebody have deleted one by hand since it was read, it is written anew.
 pub fn replace_candles(connection: &mut Connection, rows: &[CandleRecord]) -> Result<(), Fault> {
-    // Finding and locking what an insertion conflicts with costs more than the update itself.
+    // By key: no conflict has to be found and locked before the row is updated.
     let replaced = write_candles!(connection, rows, |columns: &[&str]| {
         let (names, of_new) = (columns.join(", "), columns.iter().map(|column| format!("new.{column}")));
         (

@@ -90,10 +90,12 @@ impl RetentionActor {
 impl Means {
     async fn prune(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
-        for symbol in self.store.symbols().await? {
-            let cuts = self.cuts(&symbol, now);
-            if !cuts.is_empty() {
-                self.store.keep_from(symbol.id, &cuts).await?;
+        if !self.config.candles.is_empty() || self.config.trades.is_some() {
+            for symbol in self.store.symbols().await? {
+                let cuts = self.cuts(&symbol, now);
+                if !cuts.is_empty() {
+                    self.store.keep_from(symbol.id, &cuts).await?;
+                }
             }
         }
         for what in self.store.prunable().await? {

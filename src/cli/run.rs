@@ -105,6 +105,10 @@ async fn keep_on(handle: &mut CollectorHandle, stop: &StopRequest, deadline: Dur
     let mut summaries = tokio::time::interval_at(first, SUMMARY_EVERY);
     summaries.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut before = Totals::default();
+    match Shortfall::read(&**handle.store(), handle.clock().now()).await {
+        Ok(held) => info!(missing = held.missing_words(), unavailable = held.unavailable_words(), "held from before"),
+        Err(error) => warn!(%error, "what is held from before cannot be told"),
+    }
     loop {
         tokio::select! {
             ended = handle.ended() => {
@@ -116,7 +120,7 @@ async fn keep_on(handle: &mut CollectorHandle, stop: &StopRequest, deadline: Dur
                 info!("{who}: stopping in order, at most {deadline:?}; once more to end at once");
                 break;
             }
-            _ = summaries.tick() => before = summarise(handle, before).await,
+            _ = summaries.tick() => before = summarise(handle, before),
         }
     }
     stop_in_order(handle, deadline).await?;
@@ -139,21 +143,14 @@ pub async fn stop_in_order(handle: &mut CollectorHandle, deadline: Duration) -> 
 }
 
 /// One line for the last minute.
-async fn summarise(handle: &CollectorHandle, before: Totals) -> Totals {
+fn summarise(handle: &CollectorHandle, before: Totals) -> Totals {
     let totals = handle.totals();
-    let gaps = match Shortfall::read(&**handle.store(), handle.clock().now()).await {
-        Ok(shortfall) => shortfall.missing_stretches(),
-        Err(error) => {
-            warn!(%error, "gaps cannot be counted");
-            return totals;
-        }
-    };
     info!(
         candles = totals.candles_stored - before.candles_stored,
         rest_calls = totals.rest_calls - before.rest_calls,
         frames = totals.frames - before.frames,
         revisions = totals.revisions - before.revisions,
-        gaps,
+        gaps = handle.status().iter().filter_map(|component| component.open_gaps).sum::<u64>(),
         "last minute"
     );
     totals

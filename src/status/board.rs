@@ -20,7 +20,14 @@ impl Board {
 
     /// All components with their times, by name.
     pub fn records(&self) -> Vec<StatusRecord> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().map(|record| (**record).clone()).collect()
+        self.records_of(|_| true)
+    }
+
+    /// The components that are chosen by their names, with their times.
+    pub fn records_of(&self, is_chosen: impl Fn(&str) -> bool) -> Vec<StatusRecord> {
+        let records = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let chosen = records.iter().filter(|(name, _)| is_chosen(name));
+        chosen.map(|(_, record)| (**record).clone()).collect()
     }
 
     /// One component.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::server::RedisServer;
 use crate::stage::{Stage, until};
-use crate::support::in_real_time;
+use crate::support::real_time::in_real_time;
 
 /// An entry of the stream, as text by field.
 type Entry = BTreeMap<String, String>;

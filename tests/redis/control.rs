@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::server::RedisServer;
 use crate::stage::{Stage, until};
-use crate::support::in_real_time;
+use crate::support::real_time::in_real_time;
 
 const CONTROL: &str = "candlewick:control";
 const REPLIES: &str = "candlewick:control:replies";

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::server::RedisServer;
-use crate::support::in_real_time;
+use crate::support::real_time::in_real_time;
 use crate::support::stage::true_candles;
 
 const OTHERS: usize = 200;

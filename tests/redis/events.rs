@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::server::RedisServer;
 use crate::stage::{Stage, until};
-use crate::support::in_real_time;
+use crate::support::real_time::in_real_time;
 
 /// The number and the JSON of each entry.
 fn entries(redis: &mut redis::Connection) -> Vec<(i64, Value)> {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::monitor;
 use crate::server::RedisServer;
 use crate::stage::{Stage, until};
-use crate::support::in_real_time;
+use crate::support::real_time::in_real_time;
 
 fn component(redis: &mut redis::Connection, name: &str) -> Option<Value> {
     let id: Option<String> = redis.hget("process:components", name).unwrap();

@@ -7,7 +7,7 @@ use redis::Commands;
 
 use crate::server::RedisServer;
 use crate::stage::{Stage, until};
-use crate::support::in_real_time;
+use crate::support::real_time::in_real_time;
 
 #[test]
 fn a_server_with_tls_is_used_where_its_authority_is_known_and_not_where_it_is_not() {

@@ -9,6 +9,8 @@ mod outage;
 mod postgres;
 #[path = "../support/program.rs"]
 mod program;
+#[path = "../support/real_time.rs"]
+mod real_time;
 mod replay;
 #[path = "../support/simulated.rs"]
 mod simulated;

@@ -4,12 +4,13 @@ use candlewick::store::spool::SpoolError;
 use candlewick::store::{SeriesChange, WriteBatch};
 
 use crate::postgres::{Server, name};
-use crate::writing::{Desk, with_actors};
+use crate::real_time::in_real_time;
+use crate::writing::Desk;
 use crate::{append, minutes, minutes_of, open, own_prices, priced, prices, spool};
 
 #[test]
 fn killed_between_the_servers_commit_and_the_spools_removal_it_is_replayed_twice_and_changes_nothing() {
-    with_actors(async {
+    in_real_time(async {
         let server = Server::shared();
         let url = server.database();
         let store = open(&url).await;
@@ -44,7 +45,7 @@ fn killed_between_the_servers_commit_and_the_spools_removal_it_is_replayed_twice
 
 #[test]
 fn a_spool_of_another_database_is_not_replayed() {
-    with_actors(async {
+    in_real_time(async {
         let server = Server::shared();
         let (own, other) = (open(&server.database()).await, open(&server.database()).await);
         let (btc, owner) = minutes_of(&*own, "BTC/USD").await;

@@ -5,12 +5,13 @@ use candlewick::store::{Coverage, LedgerChange, SeriesChange};
 use candlewick::supervise::exit::Exit;
 
 use crate::postgres::{Server, name};
-use crate::writing::{Desk, PATIENCE, fill_disk, mend_disk, with_actors};
+use crate::real_time::in_real_time;
+use crate::writing::{Desk, PATIENCE, fill_disk, mend_disk};
 use crate::{append, minute, minutes, minutes_of, open, own_prices, priced, prices, spool};
 
 #[test]
 fn a_writer_that_was_fenced_out_ends_and_writes_nothing_and_its_spool_stays() {
-    with_actors(async {
+    in_real_time(async {
         let server = Server::shared();
         let url = server.database();
         let store = open(&url).await;
@@ -32,7 +33,7 @@ fn a_writer_that_was_fenced_out_ends_and_writes_nothing_and_its_spool_stays() {
 
 #[test]
 fn a_database_that_is_not_what_it_was_ends_the_writer_and_the_spool_stays() {
-    with_actors(async {
+    in_real_time(async {
         let server = Server::shared();
         let url = server.database();
         let store = open(&url).await;
@@ -92,7 +93,7 @@ async fn replayed_after(between: &str) -> (Vec<(i64, f64)>, Vec<(Span, Coverage)
 
 #[test]
 fn what_is_replayed_after_others_have_had_the_database_only_adds_to_it() {
-    with_actors(async {
+    in_real_time(async {
         let span = |from, to| Span::new(minute(from), minute(to));
         let complete = |verified| Coverage::Complete { verified };
         let (held, ledger) = replayed_after("SELECT 1").await;

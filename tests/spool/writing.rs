@@ -17,6 +17,7 @@ use candlewick::supervise::slot::SlotOwner;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::postgres::{Server, name};
+use crate::real_time::in_real_time;
 use crate::{LIMIT, held, minute, minutes, minutes_of, open, own_prices, priced, prices, spool};
 
 /// Longest wait for anything; reached only when a test fails.
@@ -96,15 +97,9 @@ impl Desk {
     }
 }
 
-/// Runs a test where actors may live.
-pub fn with_actors(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, test);
-}
-
 #[test]
 fn an_outage_is_spooled_and_replayed_first_in_first_out() {
-    with_actors(async {
+    in_real_time(async {
         let mut server = Server::start(&[]);
         let url = server.database();
         let store = open(&url).await;
@@ -157,7 +152,7 @@ fn an_outage_is_spooled_and_replayed_first_in_first_out() {
 
 #[test]
 fn what_a_locked_server_does_not_take_in_time_is_spooled_and_stored_once() {
-    with_actors(async {
+    in_real_time(async {
         let server = Server::shared();
         let url = server.database();
         let store = open(&url).await;
@@ -186,7 +181,7 @@ fn what_a_locked_server_does_not_take_in_time_is_spooled_and_stored_once() {
 
 #[test]
 fn a_slow_server_delays_nobody_and_a_write_that_was_given_up_and_succeeds_counts_once() {
-    with_actors(async {
+    in_real_time(async {
         let server = Server::shared();
         let url = server.database();
         let store = open(&url).await;
@@ -221,7 +216,7 @@ pub fn mend_disk(server: &Server, database: &str) {
 
 #[test]
 fn what_a_server_with_a_full_disk_cannot_take_waits_until_there_is_room() {
-    with_actors(async {
+    in_real_time(async {
         let server = Server::shared();
         let url = server.database();
         let store = open(&url).await;
@@ -241,7 +236,7 @@ fn what_a_server_with_a_full_disk_cannot_take_waits_until_there_is_room() {
 
 #[test]
 fn a_full_spool_lets_senders_wait_and_they_are_answered_when_the_server_is_back() {
-    with_actors(async {
+    in_real_time(async {
         let server = Server::shared();
         let url = server.database();
         let store = open(&url).await;
@@ -265,7 +260,7 @@ fn a_full_spool_lets_senders_wait_and_they_are_answered_when_the_server_is_back(
 
 #[test]
 fn a_change_that_is_refused_for_good_is_split_off_and_counted_and_the_others_are_stored() {
-    with_actors(async {
+    in_real_time(async {
         let mut server = Server::start(&[]);
         let url = server.database();
         let store = open(&url).await;
@@ -305,7 +300,7 @@ fn a_change_that_is_refused_for_good_is_split_off_and_counted_and_the_others_are
 
 #[test]
 fn a_writer_that_stops_while_the_server_is_away_leaves_everything_to_the_next() {
-    with_actors(async {
+    in_real_time(async {
         let mut server = Server::start(&[]);
         let url = server.database();
         let store = open(&url).await;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::ask::{MEANT, ask, get, raw};
 use super::stage::{Stage, on_a_free_port};
-use super::support::in_real_time;
+use super::support::real_time::in_real_time;
 
 #[test]
 fn an_address_that_others_reach_needs_a_token() {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::ask::{MEANT, ask, command, get, raw};
 use super::stage::Stage;
-use super::support::in_real_time;
+use super::support::real_time::in_real_time;
 
 #[test]
 fn a_symbol_is_added_paused_and_removed_once_by_the_id_of_each_command() {

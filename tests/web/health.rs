@@ -8,7 +8,7 @@ use super::ask::{ask, get};
 use super::stage::Stage;
 use super::support::Deed;
 use super::support::faulty_store::StoreCall;
-use super::support::in_real_time;
+use super::support::real_time::in_real_time;
 
 #[test]
 fn an_empty_wish_list_is_ready_and_a_fresh_symbol_is() {

@@ -9,7 +9,7 @@ use candlewick::web::metrics::METRICS;
 
 use super::ask::get;
 use super::stage::Stage;
-use super::support::in_real_time;
+use super::support::real_time::in_real_time;
 
 const REFERENCE: &str = include_str!("../../docs/metrics.md");
 const ALERTS: &str = include_str!("../../deploy/alerts.yml");

@@ -66,12 +66,9 @@ impl StatusActor {
 
     fn write_to(&mut self, index: usize, ctx: &mut Context<Self>) {
         let interval = self.setup.config.interval;
-        let mut records = self.setup.board.records();
-        let names = records.iter().map(|record| &record.status.component);
-        let Some(due) = self.outlets[index].take_due(names, interval) else { return };
-        records.retain(|record| due.components.contains(&record.status.component));
+        let Some(due) = self.outlets[index].take_due(&self.setup.board, interval) else { return };
         let sink = self.outlets[index].sink();
-        if records.is_empty() && due.gone.is_empty() {
+        if due.records.is_empty() && due.gone.is_empty() {
             if self.is_stopping {
                 let closing = async move { sink.close().await };
                 ctx.spawn(closing.into_actor(self).map(move |result, actor, ctx| {
@@ -85,7 +82,7 @@ impl StatusActor {
             return;
         }
         let writing = async move {
-            let result = sink.put(&records, &due.gone).await;
+            let result = sink.put(&due.records, &due.gone).await;
             (due, result)
         };
         ctx.spawn(writing.into_actor(self).map(move |(due, result), actor, ctx| {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::status::sink::StatusSink;
+use crate::status::Board;
+use crate::status::sink::{StatusRecord, StatusSink};
 
 /// A sink and what it has not been told yet.
 pub(super) struct Outlet {
@@ -27,7 +28,7 @@ enum State {
 
 /// What is handed over in one write.
 pub(super) struct Due {
-    pub components: Vec<String>,
+    pub records: Vec<StatusRecord>,
     pub gone: Vec<String>,
 }
 
@@ -51,24 +52,19 @@ impl Outlet {
         self.gone.insert(component.to_owned());
     }
 
-    /// Begins a write with everything that is due; `None` while one is under way.
-    pub(super) fn take_due<'a>(
-        &mut self,
-        components: impl Iterator<Item = &'a String>,
-        interval: Duration,
-    ) -> Option<Due> {
+    /// Begins a write with everything on the board that is due; `None` while one is under way.
+    pub(super) fn take_due(&mut self, board: &Board, interval: Duration) -> Option<Due> {
         if self.state != State::Free {
             return None;
         }
         self.state = State::Writing;
         let now = Instant::now();
-        let is_due = |name: &&String| {
-            self.news.contains(*name) || self.written_at.get(*name).is_none_or(|at| now - *at >= interval)
-        };
-        let due: Vec<String> = components.filter(is_due).cloned().collect();
+        let is_due =
+            |name: &str| self.news.contains(name) || self.written_at.get(name).is_none_or(|at| now - *at >= interval);
+        let records = board.records_of(is_due);
         self.news.clear();
-        self.written_at.extend(due.iter().map(|name| (name.clone(), now)));
-        Some(Due { components: due, gone: std::mem::take(&mut self.gone).into_iter().collect() })
+        self.written_at.extend(records.iter().map(|record| (record.status.component.clone(), now)));
+        Some(Due { records, gone: std::mem::take(&mut self.gone).into_iter().collect() })
     }
 
     pub(super) fn written(&mut self) {

@@ -188,16 +188,24 @@ impl StreamActor {
         dialect.decode_frame(&mut dialogue, text, &mut |event| self.event(event, ctx));
         self.dialogue = dialogue;
         // A frame is one statement: its stamp vouches for all it tells, so nobody gets a part of it.
-        for stream_id in std::mem::take(&mut self.touched) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for stream_id in touched.drain(..) {
             self.hand_over(&stream_id, ctx);
+        }
+        self.touched = touched;
+    }
+
+    /// Notes a market for when the frame is read to its end. One with a batch under way is handed what
+    /// waits when that has arrived.
+    fn touch(&mut self, stream_id: &str, is_idle: bool) {
+        if is_idle && self.touched.last().is_none_or(|last| last != stream_id) {
+            self.touched.push(stream_id.to_owned());
         }
     }
 
-    /// Notes a market for when the frame is read to its end.
-    fn touch(&mut self, stream_id: &str) {
-        if self.touched.last().is_none_or(|last| last != stream_id) {
-            self.touched.push(stream_id.to_owned());
-        }
+    /// A frame of a market that this connection does not carry, or not any more.
+    fn unasked(&self) {
+        self.setup.venue.tally.dropped("frame_of_no_subscription", 1);
     }
 
     fn event(&mut self, event: Event<'_>, ctx: &mut Context<Self>) {
@@ -205,25 +213,20 @@ impl StreamActor {
             Event::Candle { stream_id, timeframe, candle, closed, stamped_at, is_snapshot } => {
                 self.stamped(stamped_at.filter(|_| !is_snapshot));
                 self.proven();
-                match self.routes.get_mut(&*stream_id) {
-                    Some(route) => route.push(
-                        timeframe,
-                        CandleFrame { candle, closed, stamped_at, is_snapshot },
-                        &self.setup.venue,
-                    ),
-                    None => self.setup.venue.tally.dropped("frame_of_no_subscription", 1),
-                }
-                self.touch(&stream_id);
+                let Some(route) = self.routes.get_mut(&*stream_id) else { return self.unasked() };
+                let frame = CandleFrame { candle, closed, stamped_at, is_snapshot };
+                route.push(timeframe, frame, &self.setup.venue);
+                let is_idle = route.is_idle();
+                self.touch(&stream_id, is_idle);
             }
             Event::Trade { stream_id, trade, is_snapshot, stamped_at } => {
                 // Where frames have no stamp of their own, a trade's time is one.
                 self.stamped(stamped_at.or(Some(trade.time)).filter(|_| !is_snapshot));
                 self.proven();
-                match self.routes.get_mut(&*stream_id) {
-                    Some(route) => route.push_trade(trade, is_snapshot, &self.setup.venue),
-                    None => self.setup.venue.tally.dropped("frame_of_no_subscription", 1),
-                }
-                self.touch(&stream_id);
+                let Some(route) = self.routes.get_mut(&*stream_id) else { return self.unasked() };
+                route.push_trade(trade, is_snapshot, &self.setup.venue);
+                let is_idle = route.is_idle();
+                self.touch(&stream_id, is_idle);
             }
             Event::LastTrade { stream_id, id, stamped_at } => {
                 self.stamped(stamped_at);
@@ -231,8 +234,9 @@ impl StreamActor {
                 let stamp = stamped_at.unwrap_or(self.alive_at);
                 if let Some(route) = self.routes.get_mut(&*stream_id) {
                     route.tape.announced = Some((id, stamp));
+                    let is_idle = route.is_idle();
+                    self.touch(&stream_id, is_idle);
                 }
-                self.touch(&stream_id);
             }
             Event::Subscribed { request_id, stream_id, channel, stamped_at } => {
                 self.stamped(stamped_at);

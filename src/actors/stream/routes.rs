@@ -33,6 +33,11 @@ pub(super) struct Route {
 }
 
 impl Route {
+    /// No batch is under way.
+    pub fn is_idle(&self) -> bool {
+        !self.in_flight
+    }
+
     /// Queues a frame; a forming state replaces an earlier one of the same bucket.
     pub fn push(&mut self, timeframe: Timeframe, frame: CandleFrame, venue: &Venue) {
         let newest = self.outbox.iter_mut().rev().find(|(queued, _)| *queued == timeframe).map(|(_, frame)| frame);

@@ -28,6 +28,10 @@ use crate::supervise::exit::{Exit, ExitGuard};
 use crate::supervise::family::Member;
 use crate::supervise::slot::Slot;
 
+/// Senders whose changes are written in one transaction: enough that its cost is shared, and few
+/// enough that what is held for it stays small when thousands of symbols close a bar at once.
+const SENDERS_AT_ONCE: usize = 256;
+
 /// What the writer is built from.
 pub struct WriterSetup {
     /// Where to write.
@@ -123,6 +127,7 @@ impl WriterActor {
         self.is_writing = true;
         let (mut jobs, mut rows) = (Vec::new(), 0);
         while rows < self.setup.config.batch_rows
+            && jobs.len() < SENDERS_AT_ONCE
             && let Some(job) = self.waiting.pop_front()
         {
             rows += job.rows();

@@ -20,6 +20,12 @@ use super::sql::head::SeriesHead;
 /// It may be away while the program runs.
 pub const IS_SERVER: bool = true;
 
+/// Keys named in one statement: each statement is a journey to the server.
+pub const KEYS_AT_ONCE: usize = 500;
+
+/// New candles or trades that are gathered before they are written, for the same reason.
+pub const ROWS_AT_ONCE: usize = 5000;
+
 /// The schema, step by step.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 

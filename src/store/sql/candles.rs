@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::events::EventBatch;
@@ -35,8 +36,6 @@ const COMPARED_AT_ONCE: usize = 4096;
 /// Changes of up to so many rows are looked up by their open times, many series in one statement:
 /// at the end of a minute every series has one.
 const SMALL_CHANGE: usize = 4;
-/// Keys named in one statement.
-pub const KEYS_AT_ONCE: usize = 500;
 
 impl CandleBatch {
     /// An empty batch that knows what the small ones among `changes` will meet.
@@ -49,7 +48,7 @@ impl CandleBatch {
         }
         let mut batch = CandleBatch::default();
         for (open_time, series) in series_at {
-            for ids in series.chunks(KEYS_AT_ONCE) {
+            for ids in series.chunks(dialect::KEYS_AT_ONCE) {
                 let rows: Vec<CandleRecord> = match ids {
                     [id] => candles::table.find((*id, open_time)).select(CandleRecord::as_select()).load(connection)?,
                     ids => candles::table
@@ -107,6 +106,10 @@ impl CandleBatch {
                         outcome.inserted += 1;
                         self.inserted.push(record(head, new, now, Origin::New)?);
                     }
+                }
+                if self.inserted.len() >= dialect::ROWS_AT_ONCE {
+                    dialect::insert_candles(connection, &self.inserted)?;
+                    self.inserted.clear();
                 }
             }
         }
@@ -238,11 +241,9 @@ pub fn withdraw(
 
 /// True when no final candle of the series is as new.
 fn is_newer_than_stored(connection: &mut Connection, series: i64, open_time: Micros) -> Result<bool, Fault> {
-    let as_new = candles::table
-        .filter(candles::series_id.eq(series))
-        .filter(candles::open_time.ge(open_time))
-        .select(candles::open_time);
-    Ok(as_new.first::<Micros>(connection).optional()?.is_none())
+    let as_new = candles::table.filter(candles::series_id.eq(series)).filter(candles::open_time.ge(open_time));
+    let is_any: bool = diesel::select(exists(as_new)).get_result(connection)?;
+    Ok(!is_any)
 }
 
 /// The stored rows that share an open time with `finals` (sorted), and perhaps others between them.
@@ -361,6 +362,7 @@ pub fn read_after(
 
 /// The open bucket of a series.
 pub fn read_forming(connection: &mut Connection, series: i64) -> Result<Option<Candle>, Fault> {
-    let record = forming_candles::table.find(series).select(FormingRecord::as_select()).first(connection).optional()?;
+    let record =
+        forming_candles::table.find(series).select(FormingRecord::as_select()).get_result(connection).optional()?;
     Ok(record.map(|record| record.to_candle()).transpose()?)
 }

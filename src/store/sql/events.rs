@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use diesel::prelude::*;
 
-use super::candles::KEYS_AT_ONCE;
 use super::head::SeriesHead;
 use super::{Connection, dialect};
 use crate::market::gaps::{self, GapNews};
@@ -40,7 +39,7 @@ impl EventBatch {
     /// An empty batch that knows the open gaps of the series.
     pub fn for_series(connection: &mut Connection, series: &[i64]) -> Result<EventBatch, Fault> {
         let mut told: HashMap<i64, SpanSet> = HashMap::new();
-        for ids in series.chunks(KEYS_AT_ONCE) {
+        for ids in series.chunks(dialect::KEYS_AT_ONCE) {
             let gaps: Vec<GapRecord> = open_gaps::table
                 .filter(open_gaps::series_id.eq_any(ids))
                 .select(GapRecord::as_select())
@@ -145,7 +144,7 @@ impl EventBatch {
         for change in changes {
             let id = change.symbol.0;
             if let std::collections::btree_map::Entry::Vacant(place) = told.entry(id) {
-                let known = symbols::table.find(id).select(symbols::told_mode).first(connection).optional()?;
+                let known = symbols::table.find(id).select(symbols::told_mode).get_result(connection).optional()?;
                 place.insert(known.ok_or_else(|| Fault::refused(format!("symbol {id} is not in the database")))?);
             }
             let Some(known) = told.get_mut(&id).filter(|known| known.as_ref() != Some(&change.mode)) else { continue };
@@ -178,7 +177,7 @@ impl EventBatch {
 
 /// The number of the newest event, 0 before the first.
 pub fn last_number(connection: &mut Connection) -> Result<i64, Fault> {
-    Ok(event_head::table.select(event_head::last_number).first(connection)?)
+    Ok(event_head::table.select(event_head::last_number).get_result(connection)?)
 }
 
 /// Events after a number, in the order of their numbers.
@@ -215,14 +214,14 @@ fn event(record: EventRecord, exchange: String, symbol: &str) -> Result<Event, S
 /// Removes at most `limit` of the oldest events from before an instant; says how many.
 pub fn prune(connection: &mut Connection, before: Micros, limit: u32) -> Result<u64, Fault> {
     // By number, so that what stays has no hole: times may be out of order by a little.
-    let first: Option<i64> = events::table.select(diesel::dsl::min(events::number)).first(connection)?;
+    let first: Option<i64> = events::table.select(diesel::dsl::min(events::number)).get_result(connection)?;
     let Some(first) = first else { return Ok(0) };
     let reach = first.saturating_add(i64::from(limit));
     let kept: Option<i64> = events::table
         .filter(events::number.lt(reach))
         .filter(events::time.ge(before))
         .select(diesel::dsl::min(events::number))
-        .first(connection)?;
+        .get_result(connection)?;
     let end = kept.unwrap_or(reach);
     Ok(diesel::delete(events::table.filter(events::number.lt(end))).execute(connection)? as u64)
 }

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::Connection;
-use super::candles::KEYS_AT_ONCE;
 use super::settings::candle_source_of;
+use super::{Connection, dialect};
 use crate::store::CandleSource;
 use crate::store::fault::Fault;
 use crate::store::tables::moment::Micros;
@@ -40,7 +39,7 @@ type HeadRow = (i64, Option<Micros>, i64, Option<Micros>, (i64, String), String,
 /// The series as they are, by key.
 pub fn read_heads(connection: &mut Connection, ids: &[i64]) -> Result<HashMap<i64, SeriesHead>, Fault> {
     let mut heads = HashMap::with_capacity(ids.len());
-    for ids in ids.chunks(KEYS_AT_ONCE) {
+    for ids in ids.chunks(dialect::KEYS_AT_ONCE) {
         let rows = series::table
             .inner_join(symbols::table)
             .left_join(forming_candles::table)

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::Connection;
-use super::candles::KEYS_AT_ONCE;
 use super::settings::SeriesRecord;
+use super::{Connection, dialect};
 use crate::store::fault::Fault;
 use crate::store::tables::moment::{Micros, optional_instant};
 use crate::store::tables::records::CoverageRecord;
@@ -17,7 +16,7 @@ use crate::store::{Holding, LedgerEntry, SymbolId};
 pub fn read(connection: &mut Connection, symbols: &[SymbolId]) -> Result<Vec<Holding>, Fault> {
     let ids: Vec<i64> = symbols.iter().map(|symbol| symbol.0).collect();
     let mut holdings = Vec::new();
-    for ids in ids.chunks(KEYS_AT_ONCE) {
+    for ids in ids.chunks(dialect::KEYS_AT_ONCE) {
         let times = candles::table.filter(candles::series_id.eq(series::id)).select(candles::open_time);
         let rows: Vec<(SeriesRecord, Option<Micros>, Option<Micros>)> = series::table
             .filter(series::symbol_id.eq_any(ids))
@@ -48,7 +47,7 @@ fn ledgers(
 ) -> Result<HashMap<i64, Vec<LedgerEntry>>, Fault> {
     let mut ledgers: HashMap<i64, Vec<LedgerEntry>> = HashMap::new();
     let ids: Vec<i64> = series.collect();
-    for ids in ids.chunks(KEYS_AT_ONCE) {
+    for ids in ids.chunks(dialect::KEYS_AT_ONCE) {
         let records: Vec<CoverageRecord> = coverage::table
             .filter(coverage::series_id.eq_any(ids))
             .order((coverage::series_id, coverage::from_time))

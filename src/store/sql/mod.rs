@@ -5,6 +5,9 @@
 //! `Backend` (the store, with `url`, `now`, `lock`, `read` and `change`), and `dialect` for what
 //! cannot be said in one way (bulk statements, locks, the schema). Everything but `store` is called
 //! on a thread that may block.
+//!
+//! A single row, found by its key or summed up, is asked for with `get_result`: `first` adds a bound
+//! LIMIT, and SQLite prepares a statement with one anew whenever it is bound.
 
 pub mod candles;
 mod cuts;

@@ -236,7 +236,7 @@ fn cut_ledger(connection: &mut Connection, id: i64, end: Micros, now: Micros) ->
 fn prune_trades(connection: &mut Connection, symbol: i64, limit: u32, now: Micros) -> Result<Pruned, Fault> {
     dialect::lock_ledgers(connection, &[], &[symbol])?;
     let kept: Option<Option<Micros>> =
-        symbols::table.find(symbol).select(symbols::trades_kept_from).first(connection).optional()?;
+        symbols::table.find(symbol).select(symbols::trades_kept_from).get_result(connection).optional()?;
     let Some(kept) = kept else {
         return Err(Fault::refused(format!("symbol {symbol} is not in the database")));
     };

@@ -39,7 +39,7 @@ pub fn candle_source_of(word: &str) -> CandleSource {
 }
 
 pub fn version(connection: &mut Connection) -> Result<i64, Fault> {
-    Ok(settings::table.select(settings::version).first(connection)?)
+    Ok(settings::table.select(settings::version).get_result(connection)?)
 }
 
 #[derive(Queryable, Selectable)]
@@ -193,7 +193,7 @@ pub fn symbol(connection: &mut Connection, id: SymbolId) -> Result<SymbolRow, Fa
         .inner_join(exchanges::table)
         .filter(symbols::id.eq(id.0))
         .select((SymbolRecord::as_select(), exchanges::name))
-        .first::<(SymbolRecord, String)>(connection)
+        .get_result::<(SymbolRecord, String)>(connection)
         .optional()?;
     let Some((record, exchange)) = record else { return Err(unknown_symbol(id)) };
     let candles = cuts::kept(connection, Some(id.0))?.remove(&id.0).unwrap_or_default();
@@ -205,7 +205,7 @@ fn find(connection: &mut Connection, exchange: &str, symbol: &Symbol) -> Result<
         .inner_join(exchanges::table)
         .filter(exchanges::name.eq(exchange).and(symbols::symbol.eq(symbol.as_str())))
         .select(SymbolRecord::as_select())
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     Ok(record)
 }
@@ -221,7 +221,7 @@ pub fn add_symbol(connection: &mut Connection, new: &NewSymbol) -> Result<Symbol
         .execute(connection)?;
     let Some(record) = find(connection, &new.exchange, &new.symbol)? else {
         let exchange_id: i64 =
-            exchanges::table.filter(exchanges::name.eq(&new.exchange)).select(exchanges::id).first(connection)?;
+            exchanges::table.filter(exchanges::name.eq(&new.exchange)).select(exchanges::id).get_result(connection)?;
         diesel::insert_into(symbols::table)
             .values((
                 symbols::exchange_id.eq(exchange_id),
@@ -369,7 +369,7 @@ impl SeriesRecord {
 }
 
 pub fn open_series(connection: &mut Connection, symbol: SymbolId, timeframe: Timeframe) -> Result<SeriesRow, Fault> {
-    let known = symbols::table.find(symbol.0).select(symbols::id).first::<i64>(connection).optional()?;
+    let known = symbols::table.find(symbol.0).select(symbols::id).get_result::<i64>(connection).optional()?;
     if known.is_none() {
         return Err(unknown_symbol(symbol));
     }
@@ -379,7 +379,7 @@ pub fn open_series(connection: &mut Connection, symbol: SymbolId, timeframe: Tim
         .on_conflict((series::symbol_id, series::timeframe))
         .do_nothing()
         .execute(connection)?;
-    let record = series::table.filter(wanted).select(SeriesRecord::as_select()).first(connection)?;
+    let record = series::table.filter(wanted).select(SeriesRecord::as_select()).get_result(connection)?;
     Ok(record.into_row()?)
 }
 

@@ -156,6 +156,6 @@ fn into_row(record: CommandRecord) -> Result<CommandRow, StoreError> {
 
 /// The command of an id, as recorded.
 pub fn command(connection: &mut Connection, id: &str) -> Result<Option<CommandRow>, Fault> {
-    let record = commands::table.find(id).first::<CommandRecord>(connection).optional()?;
+    let record = commands::table.find(id).get_result::<CommandRecord>(connection).optional()?;
     Ok(record.map(into_row).transpose()?)
 }

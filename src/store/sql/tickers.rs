@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
-use super::Connection;
-use super::candles::KEYS_AT_ONCE;
+use super::{Connection, dialect};
 use crate::market::Ticker;
 use crate::store::fault::Fault;
 use crate::store::tables::moment::{Micros, instant, micros};
@@ -43,7 +42,7 @@ impl TickerRecord {
 pub fn write(connection: &mut Connection, changes: &[TickerChange], now: Micros) -> Result<(), Fault> {
     let newest: BTreeMap<i64, &TickerChange> = changes.iter().map(|change| (change.symbol.0, change)).collect();
     let records = newest.values().map(|change| TickerRecord::new(change, now)).collect::<Result<Vec<_>, _>>()?;
-    for chunk in records.chunks(KEYS_AT_ONCE) {
+    for chunk in records.chunks(dialect::KEYS_AT_ONCE) {
         diesel::insert_into(tickers::table)
             .values(chunk)
             .on_conflict(tickers::symbol_id)

@@ -12,19 +12,47 @@ use crate::store::tables::records::TradeRecord;
 use crate::store::tables::{symbols, trade_coverage, trades};
 use crate::store::{TradeCoverage, TradesChange};
 
-/// Writes the trades that are not known yet, and what they prove.
-pub fn write(connection: &mut Connection, change: &TradesChange, now: Micros) -> Result<(), Fault> {
+/// Trades of one or several symbols on their way into as few statements as possible.
+#[derive(Default)]
+pub struct TradeBatch {
+    rows: Vec<TradeRecord>,
+}
+
+impl TradeBatch {
+    /// Adds a change: what it proves is written, its trades wait for others (known ids are left alone).
+    pub fn add(&mut self, connection: &mut Connection, change: &TradesChange, now: Micros) -> Result<(), Fault> {
+        let symbol = change.symbol.0;
+        let known: Option<Option<Micros>> =
+            symbols::table.find(symbol).select(symbols::trades_kept_from).get_result(connection).optional()?;
+        let Some(kept_from) = known else {
+            return Err(Fault::refused(format!("symbol {symbol} is not in the database")));
+        };
+        let kept = kept(change, kept_from)?;
+        for trade in &kept.trades {
+            self.rows.push(TradeRecord::new(symbol, trade)?);
+            if self.rows.len() >= dialect::ROWS_AT_ONCE {
+                self.flush(connection)?;
+            }
+        }
+        let is_cut = matches!(kept, Cow::Owned(_));
+        if is_cut {
+            // The ledger asks which of them is the first.
+            self.flush(connection)?;
+        }
+        prove(connection, &kept, is_cut, now)
+    }
+
+    /// Writes everything added so far.
+    pub fn flush(&mut self, connection: &mut Connection) -> Result<(), Fault> {
+        dialect::insert_trades(connection, &self.rows)?;
+        self.rows.clear();
+        Ok(())
+    }
+}
+
+/// Writes what a change says of its symbol's ledger. `is_cut`: without trades that are not kept.
+fn prove(connection: &mut Connection, change: &TradesChange, is_cut: bool, now: Micros) -> Result<(), Fault> {
     let symbol = change.symbol.0;
-    let known: Option<Option<Micros>> =
-        symbols::table.find(symbol).select(symbols::trades_kept_from).first(connection).optional()?;
-    let Some(kept_from) = known else {
-        return Err(Fault::refused(format!("symbol {symbol} is not in the database")));
-    };
-    let kept = kept(change, kept_from)?;
-    let is_cut = matches!(kept, Cow::Owned(_));
-    let change = &*kept;
-    let records = change.trades.iter().map(|trade| TradeRecord::new(symbol, trade)).collect::<Result<Vec<_>, _>>()?;
-    dialect::insert_trades(connection, &records)?;
     for span in change.withdrawn.iter().filter(|span| !span.is_empty()) {
         withdraw(connection, symbol, *span, now)?;
     }
@@ -102,7 +130,7 @@ pub fn prune(connection: &mut Connection, symbol: i64, end: Micros, now: Micros)
     let last: Option<i64> = trades::table
         .filter(gone.and(trades::venue_id.eq("")))
         .select(diesel::dsl::max(trades::trade_id))
-        .first(connection)?;
+        .get_result(connection)?;
     let rows = diesel::delete(trades::table.filter(gone)).execute(connection)? as u64;
     for (start, to, reason) in unavailable(connection, symbol, i64::MIN, end.0)? {
         diesel::delete(trade_coverage::table.find((symbol, TIME, start))).execute(connection)?;

@@ -6,7 +6,8 @@ use super::candles::{self, CandleBatch};
 use super::events::EventBatch;
 use super::head::{SeriesHead, read_heads};
 use super::ledger::LedgerBatch;
-use super::{Connection, dialect, retention, tickers, trades};
+use super::trades::TradeBatch;
+use super::{Connection, dialect, retention, tickers};
 use crate::store::fault::Fault;
 use crate::store::tables::coverage;
 use crate::store::tables::moment::{Micros, micros};
@@ -49,9 +50,11 @@ pub fn write(connection: &mut Connection, batch: &WriteBatch, now: Micros) -> Re
     ledgers.flush(connection)?;
     let changed: Vec<&SeriesHead> = heads.values().filter(|head| head.is_changed).collect();
     dialect::update_heads(connection, &changed)?;
+    let mut trades = TradeBatch::default();
     for change in &batch.trades {
-        trades::write(connection, change, now)?;
+        trades.add(connection, change, now)?;
     }
+    trades.flush(connection)?;
     tickers::write(connection, &batch.tickers, now)?;
     events.modes(connection, &batch.modes)?;
     let last_event = events.record(connection)?;

@@ -17,6 +17,9 @@ use super::sql::head::SeriesHead;
 /// It is a file, as near as the program itself.
 pub const IS_SERVER: bool = false;
 
+/// Keys named in one statement: few enough that what is held for it at once stays small.
+pub const KEYS_AT_ONCE: usize = 100;
+
 /// The schema, step by step.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
@@ -37,6 +40,9 @@ pub fn in_transaction<T>(
     }
     connection.immediate_transaction(work)
 }
+
+/// New candles or trades that are gathered before they are written: the largest statement of `write_rows`.
+pub const ROWS_AT_ONCE: usize = 128;
 
 /// Writes rows in statements of fixed sizes, so that each is prepared once and then only bound.
 /// 128 rows of the widest table stay far below SQLite's 32,766 bound values.

@@ -67,6 +67,22 @@ async fn in_file(folder: &tempfile::TempDir) -> SqliteStore {
     SqliteStore::open_patiently(&url, Access::Create, clock(), Duration::from_millis(20)).await.unwrap()
 }
 
+#[test]
+fn calls_are_answered_although_no_thread_of_tokios_pool_is_free() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let store = in_file(&folder).await;
+        let (done, busy) = std::sync::mpsc::channel::<()>();
+        let holder = tokio::task::spawn_blocking(move || busy.recv());
+        let calls = futures_util::future::join_all((0..100).map(|_| store.symbols()));
+        let answers = tokio::time::timeout(Duration::from_secs(30), calls).await;
+        drop(done);
+        assert!(holder.await.unwrap().is_err(), "held to the end");
+        assert!(answers.expect("nobody waits for the pool").iter().all(Result::is_ok));
+    });
+}
+
 #[tokio::test]
 async fn a_full_disk_loses_nothing_that_was_there_and_the_same_write_succeeds_later() {
     let folder = tempfile::tempdir().unwrap();

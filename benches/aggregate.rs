@@ -1,6 +1,8 @@
 //! Trades per second into 1m, 5m, 1h and 1d at once: from parsed trades, in order and slightly
 //! disordered, and from the text of a CSV.
 
+mod allocator;
+
 use std::hint::black_box;
 use std::time::Duration;
 

@@ -5,6 +5,8 @@
 //! The ratio of the two is printed first, from rounds that alternate, so that whatever else the
 //! machine does slows both; the criterion groups give the absolute times.
 
+mod allocator;
+
 use std::fmt::Debug;
 use std::hint::black_box;
 use std::time::{Duration, Instant};

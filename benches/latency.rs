@@ -3,6 +3,7 @@
 //! a PostgreSQL server of the benchmark's own. The time ends when a subscriber is told of the
 //! committed candle, so reading it back is part of it.
 
+mod allocator;
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
 mod venue;

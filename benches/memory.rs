@@ -1,6 +1,7 @@
 //! Resident memory of a collector for each symbol it polls: 2,000 symbols of one venue over a
 //! collector that has none, once every symbol is live. Reads `/proc`, so Linux only.
 
+mod allocator;
 mod venue;
 
 use std::sync::Arc;

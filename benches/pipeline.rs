@@ -9,6 +9,7 @@
 //! * trades: decoded and aggregated into 1m, 5m and 1h;
 //! * stored trades: the same, and every trade written to a database file.
 
+mod allocator;
 mod venue;
 
 use std::collections::HashMap;

@@ -6,6 +6,7 @@
 //! the live pattern: one row of each of a hundred series in one transaction. And how long it takes to
 //! say what is held of a thousand series with ten million rows.
 
+mod allocator;
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
 

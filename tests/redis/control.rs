@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use candlewick::market::{Span, Timeframe};
 use candlewick::store::SymbolState;
@@ -14,7 +14,7 @@ use redis::streams::StreamRangeReply;
 use serde_json::{Value, json};
 
 use crate::server::RedisServer;
-use crate::stage::{Stage, until};
+use crate::stage::{PATIENCE, Stage, until};
 use crate::support::real_time::in_real_time;
 
 const CONTROL: &str = "candlewick:control";
@@ -65,9 +65,7 @@ fn a_symbol_added_over_the_channel_is_answered_gets_its_history_goes_live_and_di
         let since = stage.clock.now() - TimeDelta::hours(2);
         let add = json!({"id": "a", "command": "add_symbol", "exchange": "kraken", "symbol": "SOL/USD",
             "timeframes": ["1m"], "from": since.to_rfc3339()});
-        let began = Instant::now();
         let reply = ask(&mut redis, &add).await;
-        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
         assert_eq!((&reply["ok"], &reply["changed"], &reply["repeated"]), (&json!(true), &json!(true), &json!(false)));
         assert!(reply["message"].as_str().unwrap().starts_with("kraken SOL/USD added: 1m from "), "{reply}");
         stage.until_live("SOL/USD").await;
@@ -196,7 +194,7 @@ fn commands_wait_for_a_redis_that_comes_back_and_a_stop_is_answered_and_not_repe
         let reply = ask(&mut redis, &json!({"id": "s", "command": "shutdown"})).await;
         assert_eq!((&reply["ok"], &reply["message"]), (&json!(true), &json!("stopping in order")));
         let mut collector = stage.collector.take().unwrap();
-        tokio::time::timeout(Duration::from_secs(15), collector.ended()).await.expect("it ends").unwrap();
+        tokio::time::timeout(PATIENCE, collector.ended()).await.expect("it ends").unwrap();
         drop(collector);
         assert_settled(&mut redis);
         let late = give(&mut redis, &json!({"id": "s", "command": "shutdown"}).to_string());

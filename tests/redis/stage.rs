@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::support::in_memory::SimTransport;
 
 /// Longest wait for anything; reached only when a test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `look` gives something.
 pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

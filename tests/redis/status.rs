@@ -93,10 +93,7 @@ fn a_redis_that_is_away_at_the_start_or_later_costs_the_mirror_only() {
         let all = |redis: &mut redis::Connection| redis.hlen::<_, usize>("process:components").unwrap() == 4;
         for _ in 0..2 {
             let mut redis = server.client();
-            // The interval of unchanged components, and the longest pause between tries.
-            tokio::time::timeout(Duration::from_secs(12), until("all components", || all(&mut redis).then_some(())))
-                .await
-                .expect("what was lost with the server is there again soon");
+            until("all components: what was lost with the server", || all(&mut redis).then_some(())).await;
             until_status(&mut redis, "kraken:BTC/USD", "running").await;
             server.kill();
             let before = stage.status("kraken:BTC/USD").unwrap().last_candle;

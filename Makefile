@@ -26,7 +26,7 @@ test: servers ## All tests; no network is needed once the servers they start are
 servers: ## Install what tests start for themselves (PostgreSQL, Redis), or say how.
 	@sh tests/servers.sh
 
-soak: ## Faults and crashes for long, in release; SCHEDULES=200 or SECONDS=600, HOURS=24, POINTS=300, KILLS=40 are the amounts.
+soak: servers ## Faults and crashes for long, in release; SCHEDULES=200 or SECONDS=600, HOURS=24, POINTS=300, KILLS=40 are the amounts.
 	CANDLEWICK_SCHEDULES=$(SCHEDULES) CANDLEWICK_SECONDS=$(SECONDS) CANDLEWICK_HOURS=$(HOURS) \
 		CANDLEWICK_POINTS=$(POINTS) \
 		$(CARGO) test --release --test schedules -- --nocapture

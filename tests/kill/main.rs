@@ -5,33 +5,32 @@
 //! and faults, not the interleaving. `CANDLEWICK_KILLS` sets how often the daemon is killed, and the
 //! faults last as long as the kills.
 
-#[path = "support/check.rs"]
+#[path = "../support/check.rs"]
 mod check;
-#[path = "support/postgres.rs"]
+mod mirror;
+#[path = "../support/postgres.rs"]
 mod postgres;
-#[path = "support/program.rs"]
+#[path = "../support/program.rs"]
 mod program;
-#[path = "support/redis.rs"]
+#[path = "../support/redis.rs"]
 mod redis_server;
-#[path = "support/simulated.rs"]
+mod replay;
+#[path = "../support/simulated.rs"]
 mod simulated;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use candlewick::market::Timeframe;
 use candlewick::market::ledger::NOT_SERVED;
-use candlewick::market::{Span, Timeframe};
-use candlewick::store::inventory::inventory;
-use candlewick::store::{self, Access, CandleQuery, Coverage, Store};
+use candlewick::store::{self, Access, Coverage, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use program::{Running, finished, text, url};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use redis_server::RedisServer;
-use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
 use simulated::Simulated;
@@ -193,50 +192,6 @@ async fn a_daemon_on_postgresql_survives_its_own_deaths_and_its_servers() {
     assert!(kinds > 6, "only {kinds} kinds of faults struck");
 }
 
-/// Waits until every bar from before `until` in Redis is the stored one, and every series that has any
-/// stored has some there.
-async fn mirrored(url: &str, store: &dyn Store, until: DateTime<Utc>) {
-    let mut client = redis::Client::open(url).unwrap().get_connection().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let mut differing = Vec::new();
-        for symbol in store.symbols().await.unwrap() {
-            for series in store.series_of(symbol.id).await.unwrap() {
-                let key = format!("ohlcv:{}:{}:{}", symbol.exchange, symbol.symbol, series.timeframe);
-                let bars: Vec<String> = redis::cmd("LRANGE").arg(&key).arg(0).arg(-1).query(&mut client).unwrap();
-                let bars: Vec<(i64, [f64; 5])> = bars.iter().map(|bar| flattened(bar)).collect();
-                let first = bars.first().and_then(|(open, _)| DateTime::from_timestamp_millis(*open)).unwrap_or(until);
-                let query = CandleQuery { span: Span::new(first, until.max(first)), limit: None, newest_first: false };
-                let stored = store.candles(series.id, query).await.unwrap();
-                let stored: Vec<(i64, [f64; 5])> = stored
-                    .iter()
-                    .map(|row| row.candle)
-                    .map(|c| (c.open_time.timestamp_millis(), [c.open, c.high, c.low, c.close, c.volume]))
-                    .collect();
-                let bars: Vec<_> = bars.into_iter().filter(|(open, _)| *open < until.timestamp_millis()).collect();
-                // At the week-end stocks have none of the last day.
-                let last = Span::new(until - TimeDelta::days(2), until);
-                let query = CandleQuery { span: last, limit: Some(1), newest_first: true };
-                let has_some = !store.candles(series.id, query).await.unwrap().is_empty();
-                if bars.is_empty() == has_some || bars != stored {
-                    differing.push(format!("{key}: {} bars, {} stored", bars.len(), stored.len()));
-                }
-            }
-        }
-        if differing.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < deadline, "Redis does not have what is stored: {differing:#?}");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-}
-
-/// `[ms, open, high, low, close, volume]`.
-fn flattened(bar: &str) -> (i64, [f64; 5]) {
-    let (open_time, open, high, low, close, volume) = serde_json::from_str(bar).unwrap();
-    (open_time, [open, high, low, close, volume])
-}
-
 /// Kills a daemon in the midst of faults, has `trouble` made in the midst of each of its lives, and
 /// compares what is stored in the end, and mirrored in Redis, with what the exchanges had. Gives the
 /// kinds of faults that struck.
@@ -288,8 +243,9 @@ async fn ordeal(database: &str, mirror: Option<&str>, kills: u64, mut trouble: i
     let until = simulated.now().max(start + faulty);
     heal(&simulated, database, &*store, until).await;
     let healed = simulated.now();
-    if let Some(mirror) = mirror {
-        mirrored(mirror, &*store, until).await;
+    if let Some(url) = mirror {
+        mirror::mirrored(url, &*store, until).await;
+        mirror::numbered(url, &*store).await;
     }
     daemon.signal("TERM");
     assert_eq!(daemon.exit_code(), Some(0), "{}", daemon.words.lock().unwrap());
@@ -317,85 +273,4 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
     path.display().to_string()
-}
-
-/// Open, high, low, close and volume of a minute, added up from trades.
-type Minute = [Decimal; 5];
-
-/// Some minutes of trades, one of them without any, and what they come to.
-fn recording(dice: &mut StdRng, from: DateTime<Utc>, minutes: i64) -> (String, BTreeMap<DateTime<Utc>, (Minute, u64)>) {
-    let mut csv = "time,price,amount,id,side\n".to_owned();
-    let mut expected = BTreeMap::new();
-    let (mut id, mut cents) = (3_735_693_016_u64, 6_168_599_i64);
-    for minute in (0..minutes).filter(|minute| *minute != 3) {
-        let open_time = from + TimeDelta::minutes(minute);
-        let mut times: Vec<i64> = (0..dice.random_range(1..200)).map(|_| dice.random_range(0..60_000)).collect();
-        // Trades at the very borders of the minute belong to it.
-        times.extend([0, 59_999]);
-        times.sort_unstable();
-        for time in times {
-            cents += dice.random_range(-900..900);
-            id += 1;
-            let (price, amount) = (Decimal::new(cents, 2), Decimal::new(dice.random_range(1..50_000_000), 8));
-            let at = open_time.timestamp_millis() + time;
-            let side = if dice.random_bool(0.5) { "buy" } else { "sell" };
-            writeln!(csv, "{at},{price}000000,{amount},{id},{side}").unwrap();
-            let ([_, high, low, close, volume], trades) =
-                expected.entry(open_time).or_insert(([price, price, price, price, Decimal::ZERO], 0));
-            (*high, *low, *close) = ((*high).max(price), (*low).min(price), price);
-            *volume += amount;
-            *trades += 1;
-        }
-    }
-    (csv, expected)
-}
-
-#[tokio::test]
-async fn minutes_of_a_replayed_recording_are_stored_as_its_trades_add_up_to_the_last_digit() {
-    let seed = setting("CANDLEWICK_SEED").unwrap_or(1);
-    let start: DateTime<Utc> = "2024-08-09T00:00:00Z".parse().unwrap();
-    let minutes = 8;
-    let (csv, expected) = recording(&mut StdRng::seed_from_u64(seed), start, minutes);
-    let folder = tempfile::tempdir().unwrap();
-    let database = url(folder.path());
-    let trades = write(folder.path(), "trades.csv", &csv);
-    let simulated = Simulated::start(SPEED, &["--replay", &trades, "--symbols", "3"]);
-    let exchanges = ["binance", "kraken"];
-    for exchange in exchanges {
-        let wish =
-            ["symbols", "add", exchange, "BTC/USDT", "-t", "1m", "--from", "2024-08-09", "--database", &database];
-        let added = finished(&wish);
-        assert_eq!(added.status.code(), Some(0), "{}", text(&added.stderr));
-    }
-    let mut daemon = Running::start(&["run", "--database", &database, "--simulator", &simulated.url]);
-    let store = store::open(&database, Access::ReadOnly).await.unwrap();
-    let end = start + TimeDelta::minutes(minutes);
-    let deadline = Instant::now() + program::PATIENCE;
-    while inventory(&*store, end, |_| true).await.unwrap().iter().any(|series| series.covered_percent < 100.0) {
-        assert!(Instant::now() < deadline, "not complete: {}", daemon.words.lock().unwrap());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    daemon.signal("TERM");
-    assert_eq!(daemon.exit_code(), Some(0));
-    verify(&database);
-
-    let double = |value: &Decimal| value.to_string().parse::<f64>().unwrap();
-    let symbols = store.symbols().await.unwrap();
-    assert_eq!(symbols.iter().map(|row| row.exchange.as_str()).collect::<Vec<_>>(), exchanges);
-    for symbol in symbols {
-        let series = store.series_of(symbol.id).await.unwrap();
-        let query = CandleQuery { span: Span::new(start, end), limit: None, newest_first: false };
-        let stored = store.candles(series[0].id, query).await.unwrap();
-        let traded: BTreeMap<_, _> = stored
-            .iter()
-            .map(|row| row.candle)
-            .filter(|candle| candle.volume > 0.0)
-            .map(|c| (c.open_time, ([c.open, c.high, c.low, c.close, c.volume], c.trades)))
-            .collect();
-        let wanted: BTreeMap<_, _> = expected
-            .iter()
-            .map(|(open_time, (numbers, trades))| (*open_time, (numbers.each_ref().map(double), Some(*trades))))
-            .collect();
-        assert_eq!(traded, wanted, "{}", symbol.exchange);
-    }
 }

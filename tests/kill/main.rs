@@ -24,7 +24,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use candlewick::market::Timeframe;
-use candlewick::market::ledger::NOT_SERVED;
+use candlewick::market::ledger::{BEFORE_LISTING, HOLE_AT_THE_VENUE, NOT_SERVED};
 use candlewick::store::{self, Access, Coverage, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use program::{Running, finished, text, url};
@@ -113,8 +113,9 @@ fn lacking(database: &str) -> Vec<Stretch> {
     assert_eq!(printed.status.code(), Some(0), "{}", text(&printed.stderr));
     let lines = text(&printed.stdout);
     let stretches = lines.lines().map(|line| serde_json::from_str::<Stretch>(line).unwrap());
+    let is_asked_again = |reason: &str| [NOT_SERVED, BEFORE_LISTING, HOLE_AT_THE_VENUE].contains(&reason);
     stretches
-        .filter(|stretch| stretch.state != "unavailable" || stretch.reason.as_deref() == Some(NOT_SERVED))
+        .filter(|stretch| stretch.state != "unavailable" || stretch.reason.as_deref().is_some_and(is_asked_again))
         .collect()
 }
 

@@ -106,9 +106,10 @@ impl Lineage {
     }
 
     /// Adds to a save the higher bars whose parts it changes. Each is read natively in time; where
-    /// the store cannot be asked, or is not (`None`) because it lacks what waits in the spool, that
-    /// is all that happens to them.
-    pub async fn complete(mut self, store: Option<&dyn Store>, changes: &mut Vec<SeriesChange>) {
+    /// the store cannot be asked, or is not because it lacks what waits in the spool, that is all
+    /// that happens to them.
+    pub async fn complete(mut self, store: &dyn Store, backlog: &Backlog, changes: &mut Vec<SeriesChange>) {
+        let store = backlog.is_empty().then_some(store);
         for index in 0..self.series.len() {
             let revised = self.revised(index, store, changes).await.unwrap_or_else(|error| {
                 warn!(%error, "stored parts of higher bars cannot be read; those are read from the exchange again");

@@ -77,7 +77,7 @@ impl SymbolActor {
         let (owner, backlog) = (self.owner.clone(), self.setup.backlog.clone());
         let saving = async move {
             if let Some(lineage) = lineage {
-                lineage.complete(backlog.is_empty().then_some(&*store), &mut changes).await;
+                lineage.complete(&*store, &backlog, &mut changes).await;
             }
             let series = Arc::new(changes);
             let result = writer.send(SaveSymbol { owner, series: series.clone(), trades, modes }).await;

@@ -52,7 +52,7 @@ impl Backlog {
         }))
     }
 
-    pub(super) fn change(&self, change: impl FnOnce(&mut Depth)) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Depth)) {
         self.0.depth.send_modify(change);
     }
 

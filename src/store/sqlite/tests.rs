@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
+use diesel::{Connection as _, RunQueryDsl};
 use diesel_migrations::MigrationHarness;
 
 use super::dialect::MIGRATIONS;
@@ -219,11 +219,11 @@ async fn the_schema_goes_down_and_up_again_the_same() {
 /// `.cargo/config.toml` says it, with the reasons.
 #[test]
 fn the_sqlite_that_is_compiled_in_is_the_one_that_was_chosen() {
-    let mut connection = SqliteConnection::establish(":memory:").unwrap();
+    let mut connection = diesel::SqliteConnection::establish(":memory:").unwrap();
     let mut is_used = |option: &str| -> bool {
         let asked = format!("sqlite_compileoption_used('{option}')");
         diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>(&asked)).get_result(&mut connection).unwrap()
     };
-    assert!(is_used("THREADSAFE=2") && is_used("DEFAULT_MEMSTATUS=0"));
+    assert!(is_used("THREADSAFE=2") && is_used("DEFAULT_MEMSTATUS=0") && is_used("STMTJRNL_SPILL=1048576"));
     assert!(!is_used("ENABLE_MEMORY_MANAGEMENT") && !is_used("ENABLE_API_ARMOR"));
 }

@@ -81,11 +81,11 @@ impl Family {
     async fn completed(
         &self,
         changes: Vec<SeriesChange>,
-        asks_store: bool,
+        backlog: &Backlog,
     ) -> Vec<(Vec<(i64, f64)>, Vec<LedgerChange>)> {
         let mut all = changes;
         if let Some(lineage) = Lineage::of(&self.series, &all, CandleSource::Venue, t(16)) {
-            lineage.complete(asks_store.then_some(&*self.store), &mut all).await;
+            lineage.complete(&*self.store, backlog, &mut all).await;
         }
         let told = |series: &Series| {
             let own = all.iter().filter(|change| change.series == series.id).cloned().collect::<Vec<_>>();
@@ -111,7 +111,7 @@ fn complete(from: i64, to: i64) -> LedgerChange {
 async fn all_corrections_of_a_save_are_in_the_higher_bars_that_it_changes() {
     let family = Family::new().await;
     let parts = vec![bar(1, 3.0, Source::Rest), bar(3, 4.0, Source::Rest), bar(2, 1.0, Source::Rest)];
-    let told = family.completed(vec![family.change(0, parts, vec![])], true).await;
+    let told = family.completed(vec![family.change(0, parts, vec![])], &Backlog::default()).await;
     assert_eq!(told[1], (vec![(0, 10.0)], vec![unverified(0, 5)]), "1 + 3 + 1 + 4 + 1; the other bar is untouched");
     assert_eq!(told[2], (vec![], vec![]));
 }
@@ -120,7 +120,7 @@ async fn all_corrections_of_a_save_are_in_the_higher_bars_that_it_changes() {
 async fn a_correction_that_two_pages_of_a_save_tell_is_added_once() {
     let family = Family::new().await;
     let parts = vec![bar(1, 2.0, Source::Rest), bar(3, 4.0, Source::Rest), bar(1, 3.0, Source::Rest)];
-    let told = family.completed(vec![family.change(0, parts, vec![])], true).await;
+    let told = family.completed(vec![family.change(0, parts, vec![])], &Backlog::default()).await;
     assert_eq!(told[1], (vec![(0, 10.0)], vec![unverified(0, 5)]), "1 + 3 + 1 + 4 + 1, as the last of them says");
 }
 
@@ -132,7 +132,7 @@ async fn a_bar_derived_in_the_very_save_that_corrects_its_parts_is_derived_again
         family.change(1, vec![bar(10, 5.0, Source::Derived)], vec![complete(10, 15)]),
         family.change(2, vec![bar(0, 15.0, Source::Derived)], vec![complete(0, 15)]),
     ];
-    let told = family.completed(changes, true).await;
+    let told = family.completed(changes, &Backlog::default()).await;
     assert_eq!(told[1], (vec![(10, 10.0)], vec![complete(10, 15), unverified(10, 15)]));
     assert_eq!(told[2], (vec![(0, 20.0)], vec![complete(0, 15), unverified(0, 15)]));
 }
@@ -141,7 +141,7 @@ async fn a_bar_derived_in_the_very_save_that_corrects_its_parts_is_derived_again
 async fn what_does_not_prevail_or_is_not_new_changes_no_higher_bar() {
     let family = Family::new().await;
     let parts = vec![bar(1, 1.0, Source::Rest), bar(2, 7.0, Source::Stream), bar(15, 7.0, Source::Rest)];
-    let told = family.completed(vec![family.change(0, parts, vec![complete(15, 16)])], true).await;
+    let told = family.completed(vec![family.change(0, parts, vec![complete(15, 16)])], &Backlog::default()).await;
     assert_eq!((&told[1], &told[2]), (&(vec![], vec![]), &(vec![], vec![])));
 }
 
@@ -152,17 +152,19 @@ async fn a_bar_that_the_exchange_printed_itself_is_not_replaced_by_a_sum() {
         family.change(0, vec![bar(1, 3.0, Source::Rest)], vec![]),
         family.change(1, vec![bar(0, 6.5, Source::Rest)], vec![]),
     ];
-    let told = family.completed(changes, true).await;
+    let told = family.completed(changes, &Backlog::default()).await;
     assert_eq!(told[1], (vec![(0, 6.5)], vec![unverified(0, 5)]));
 }
 
 #[tokio::test]
-async fn without_the_stored_parts_and_without_a_withdrawn_one_higher_bars_are_read_again() {
+async fn while_the_store_lacks_parts_that_are_spooled_and_without_a_withdrawn_one_higher_bars_are_read_again() {
     let family = Family::new().await;
-    let told = family.completed(vec![family.change(0, vec![bar(1, 3.0, Source::Rest)], vec![])], false).await;
+    let backlog = Backlog::default();
+    backlog.change(|depth| depth.jobs = 1);
+    let told = family.completed(vec![family.change(0, vec![bar(1, 3.0, Source::Rest)], vec![])], &backlog).await;
     assert_eq!(told[1], (vec![], vec![unverified(0, 5)]));
     let gone = LedgerChange::Withdraw(span(7, 8), Coverage::missing("venue_hole"));
-    let told = family.completed(vec![family.change(0, vec![], vec![gone])], true).await;
+    let told = family.completed(vec![family.change(0, vec![], vec![gone])], &Backlog::default()).await;
     assert_eq!(told[1].1, [unverified(5, 10)]);
 }
 
@@ -170,6 +172,6 @@ async fn without_the_stored_parts_and_without_a_withdrawn_one_higher_bars_are_re
 async fn a_bar_that_is_withdrawn_and_proven_empty_is_no_part_any_more() {
     let family = Family::new().await;
     let gone = LedgerChange::Withdraw(span(7, 8), Coverage::missing("venue_hole"));
-    let told = family.completed(vec![family.change(0, vec![], vec![gone, complete(7, 8)])], true).await;
+    let told = family.completed(vec![family.change(0, vec![], vec![gone, complete(7, 8)])], &Backlog::default()).await;
     assert_eq!(told[1], (vec![(5, 4.0)], vec![unverified(5, 10)]), "what the store still has of it does not count");
 }

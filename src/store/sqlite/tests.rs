@@ -37,9 +37,13 @@ fn change(series: SeriesId, from: i64, to: i64) -> WriteBatch {
 }
 
 async fn series(store: &SqliteStore) -> SeriesId {
+    minutes_of(store, "BTC/USD").await
+}
+
+async fn minutes_of(store: &SqliteStore, symbol: &str) -> SeriesId {
     let wanted = NewSymbol {
         exchange: "kraken".to_owned(),
-        symbol: "BTC/USD".parse().unwrap(),
+        symbol: symbol.parse().unwrap(),
         timeframes: vec![Timeframe::M1],
         backfill_from: minute(0),
         collect_trades: false,
@@ -47,7 +51,7 @@ async fn series(store: &SqliteStore) -> SeriesId {
         only_ticker: false,
     };
     store.add_symbol(&wanted).await.unwrap();
-    let symbol = store.symbols().await.unwrap()[0].id;
+    let symbol = store.symbols().await.unwrap().into_iter().find(|row| row.symbol.as_str() == symbol).unwrap().id;
     store.open_series(symbol, Timeframe::M1).await.unwrap().id
 }
 
@@ -216,6 +220,24 @@ async fn the_schema_goes_down_and_up_again_the_same() {
     assert!(before.len() > 20, "the whole schema is there");
 }
 
+#[tokio::test]
+async fn a_statement_whose_rows_lie_on_hundreds_of_pages_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = in_file(&folder).await;
+    let mut all = Vec::new();
+    for n in 0..260 {
+        all.push(minutes_of(&store, &format!("S{n}/USD")).await);
+    }
+    // A page of candles each, and one of their index; then one more row of each.
+    for (from, to) in [(0, 300), (300, 301)] {
+        let changes = all.iter().flat_map(|series| change(*series, from, to).series).collect();
+        store.write(&WriteBatch { series: changes, ..WriteBatch::default() }).await.unwrap();
+    }
+    for series in all {
+        assert_eq!(held(&store, series).await, (301, 1));
+    }
+}
+
 /// `.cargo/config.toml` says it, with the reasons.
 #[test]
 fn the_sqlite_that_is_compiled_in_is_the_one_that_was_chosen() {
@@ -224,6 +246,6 @@ fn the_sqlite_that_is_compiled_in_is_the_one_that_was_chosen() {
         let asked = format!("sqlite_compileoption_used('{option}')");
         diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>(&asked)).get_result(&mut connection).unwrap()
     };
-    assert!(is_used("THREADSAFE=2") && is_used("DEFAULT_MEMSTATUS=0") && is_used("STMTJRNL_SPILL=1048576"));
+    assert!(is_used("THREADSAFE=2") && is_used("DEFAULT_MEMSTATUS=0") && is_used("STMTJRNL_SPILL=131071"));
     assert!(!is_used("ENABLE_MEMORY_MANAGEMENT") && !is_used("ENABLE_API_ARMOR"));
 }

@@ -143,7 +143,7 @@ async fn try_stream(
             venue.dialect.decode_frame(&mut dialogue, &text, &mut |event| match event {
                 Event::Subscribed { stamped_at, .. } => {
                     if let Some(stamp) = stamped_at {
-                        venue.observe_stamp(stamp);
+                        venue.observe_stamp(stamp, venue.clock.now());
                     }
                     verdict = Some(Ok(()));
                 }

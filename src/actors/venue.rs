@@ -64,9 +64,11 @@ impl Venue {
         self.time.lock().unwrap_or_else(PoisonError::into_inner).at(ours)
     }
 
-    /// Learns from a stamp on a frame received just now.
-    pub fn observe_stamp(&self, stamp: DateTime<Utc>) {
-        self.time.lock().unwrap_or_else(PoisonError::into_inner).observe(stamp, self.clock.now());
+    /// Learns from a stamp on a frame received at an instant of our clock; gives venue time then.
+    pub fn observe_stamp(&self, stamp: DateTime<Utc>, received_at: DateTime<Utc>) -> DateTime<Utc> {
+        let mut time = self.time.lock().unwrap_or_else(PoisonError::into_inner);
+        time.observe(stamp, received_at);
+        time.at(received_at)
     }
 
     /// Learns from the `Date` of a reply received just now.

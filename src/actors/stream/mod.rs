@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, info};
@@ -30,6 +30,8 @@ use crate::transport::{Frame, TransportError, WebSocket};
 
 /// How long the venue may take to acknowledge a subscription before it is asked once more.
 const ACK_WAIT: Duration = Duration::from_secs(10);
+/// Frames that are read together when so many have arrived.
+const FRAMES_AT_ONCE: usize = 64;
 /// Key of a connection: its group and its number within the group.
 pub type StreamKey = (u32, u32);
 
@@ -65,10 +67,12 @@ pub struct StreamActor {
     next_request: u64,
     sender: Option<mpsc::UnboundedSender<Frame>>,
     last_frame_at: Instant,
+    /// When the frames that are being read were received, on our clock.
+    received_at: DateTime<Utc>,
     alive_at: DateTime<Utc>,
     pulsed_at: DateTime<Utc>,
     dialogue: Dialogue,
-    /// Markets of which the frame that is being read tells something.
+    /// Markets of which the frames that are being read tell something.
     touched: Vec<String>,
     is_proven: bool,
     is_paced: bool,
@@ -85,6 +89,7 @@ impl StreamActor {
             next_request: 1,
             sender: None,
             last_frame_at: Instant::now(),
+            received_at: setup.venue.clock.now(),
             alive_at: now,
             pulsed_at: now,
             dialogue: Dialogue::of_group(setup.group),
@@ -134,7 +139,7 @@ impl StreamActor {
                 actor.end(Exit::Failed(error.to_string()), ctx);
             }
         }));
-        ctx.add_stream(socket.frames);
+        ctx.add_stream(socket.frames.ready_chunks(FRAMES_AT_ONCE));
         for carried in std::mem::take(&mut self.setup.carries) {
             self.route(carried);
         }
@@ -182,25 +187,32 @@ impl StreamActor {
         self.setup.parent.do_send(StreamNotice { connection: self.setup.connection, news });
     }
 
+    fn frame(&mut self, frame: Result<Frame, TransportError>, ctx: &mut Context<Self>) {
+        self.setup.venue.counts.frame();
+        match frame {
+            Ok(Frame::Text(text)) => self.text(&text, ctx),
+            Ok(Frame::Ping | Frame::Pong) => {}
+            Ok(Frame::Binary(_)) => self.setup.venue.tally.dropped("binary_frame", 1),
+            Ok(Frame::Close) => self.end(Exit::Failed("closed by the venue".to_owned()), ctx),
+            Err(error) => self.end(Exit::Failed(error.to_string()), ctx),
+        }
+    }
+
     fn text(&mut self, text: &str, ctx: &mut Context<Self>) {
         let dialect = self.setup.venue.dialect.clone();
         let mut dialogue = std::mem::take(&mut self.dialogue);
         dialect.decode_frame(&mut dialogue, text, &mut |event| self.event(event, ctx));
         self.dialogue = dialogue;
-        // A frame is one statement: its stamp vouches for all it tells, so nobody gets a part of it.
+    }
+
+    /// Hands over what the frames told. Never before a frame is read to its end: it is one statement,
+    /// whose stamp vouches for all it tells, so nobody gets a part of it.
+    fn hand_over_touched(&mut self, ctx: &mut Context<Self>) {
         let mut touched = std::mem::take(&mut self.touched);
         for stream_id in touched.drain(..) {
             self.hand_over(&stream_id, ctx);
         }
         self.touched = touched;
-    }
-
-    /// Notes a market for when the frame is read to its end. One with a batch under way is handed what
-    /// waits when that has arrived.
-    fn touch(&mut self, stream_id: &str, is_idle: bool) {
-        if is_idle && self.touched.last().is_none_or(|last| last != stream_id) {
-            self.touched.push(stream_id.to_owned());
-        }
     }
 
     /// A frame of a market that this connection does not carry, or not any more.
@@ -216,8 +228,7 @@ impl StreamActor {
                 let Some(route) = self.routes.get_mut(&*stream_id) else { return self.unasked() };
                 let frame = CandleFrame { candle, closed, stamped_at, is_snapshot };
                 route.push(timeframe, frame, &self.setup.venue);
-                let is_idle = route.is_idle();
-                self.touch(&stream_id, is_idle);
+                route.touch(&stream_id, &mut self.touched);
             }
             Event::Trade { stream_id, trade, is_snapshot, stamped_at } => {
                 // Where frames have no stamp of their own, a trade's time is one.
@@ -225,8 +236,7 @@ impl StreamActor {
                 self.proven();
                 let Some(route) = self.routes.get_mut(&*stream_id) else { return self.unasked() };
                 route.push_trade(trade, is_snapshot, &self.setup.venue);
-                let is_idle = route.is_idle();
-                self.touch(&stream_id, is_idle);
+                route.touch(&stream_id, &mut self.touched);
             }
             Event::LastTrade { stream_id, id, stamped_at } => {
                 self.stamped(stamped_at);
@@ -234,8 +244,7 @@ impl StreamActor {
                 let stamp = stamped_at.unwrap_or(self.alive_at);
                 if let Some(route) = self.routes.get_mut(&*stream_id) {
                     route.tape.announced = Some((id, stamp));
-                    let is_idle = route.is_idle();
-                    self.touch(&stream_id, is_idle);
+                    route.touch(&stream_id, &mut self.touched);
                 }
             }
             Event::Subscribed { request_id, stream_id, channel, stamped_at } => {
@@ -267,7 +276,7 @@ impl StreamActor {
             Event::Error(error) => {
                 debug!(%error, "unusable frame");
                 self.setup.venue.tally.dropped("unusable_frame", 1);
-                self.lose_trades(ctx);
+                self.lose_trades();
             }
         }
     }
@@ -276,8 +285,8 @@ impl StreamActor {
     /// after a stall, of the network or our own, older frames may still wait behind it.
     fn stamped(&mut self, stamp: Option<DateTime<Utc>>) {
         if let Some(stamp) = stamp {
-            self.setup.venue.observe_stamp(stamp);
-            self.alive_at = self.alive_at.max(stamp.min(self.setup.venue.now()));
+            let now = self.setup.venue.observe_stamp(stamp, self.received_at);
+            self.alive_at = self.alive_at.max(stamp.min(now));
         }
     }
 
@@ -301,20 +310,18 @@ impl Actor for StreamActor {
     }
 }
 
-impl StreamHandler<Result<Frame, TransportError>> for StreamActor {
-    fn handle(&mut self, frame: Result<Frame, TransportError>, ctx: &mut Context<Self>) {
-        self.setup.venue.counts.frame();
+impl StreamHandler<Vec<Result<Frame, TransportError>>> for StreamActor {
+    fn handle(&mut self, frames: Vec<Result<Frame, TransportError>>, ctx: &mut Context<Self>) {
         self.last_frame_at = Instant::now();
-        match frame {
-            Ok(Frame::Text(text)) => {
-                self.text(&text, ctx);
-                self.pulse(ctx);
+        self.received_at = self.setup.venue.clock.now();
+        for frame in frames {
+            self.frame(frame, ctx);
+            if ctx.state() != ActorState::Running {
+                return;
             }
-            Ok(Frame::Ping | Frame::Pong) => {}
-            Ok(Frame::Binary(_)) => self.setup.venue.tally.dropped("binary_frame", 1),
-            Ok(Frame::Close) => self.end(Exit::Failed("closed by the venue".to_owned()), ctx),
-            Err(error) => self.end(Exit::Failed(error.to_string()), ctx),
         }
+        self.hand_over_touched(ctx);
+        self.pulse(ctx);
     }
 
     fn finished(&mut self, ctx: &mut Context<Self>) {

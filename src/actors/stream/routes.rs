@@ -30,12 +30,17 @@ pub(super) struct Route {
     /// Newest sign of life that was handed over.
     told_alive_at: DateTime<Utc>,
     in_flight: bool,
+    is_touched: bool,
 }
 
 impl Route {
-    /// No batch is under way.
-    pub fn is_idle(&self) -> bool {
-        !self.in_flight
+    /// Notes the market for when what has arrived is read. One with a batch under way is handed what
+    /// waits when that has arrived.
+    pub fn touch(&mut self, stream_id: &str, touched: &mut Vec<String>) {
+        if !self.in_flight && !self.is_touched {
+            self.is_touched = true;
+            touched.push(stream_id.to_owned());
+        }
     }
 
     /// Queues a frame; a forming state replaces an earlier one of the same bucket.
@@ -97,25 +102,21 @@ impl StreamActor {
             tape: TapeNews::default(),
             told_alive_at: self.alive_at,
             in_flight: false,
+            is_touched: false,
         };
         self.routes.insert(carried.stream_id, route);
     }
 
     /// A frame could not be read: it may have told a trade. Where these are not numbered nothing else
     /// shows that one is missing.
-    pub(super) fn lose_trades(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn lose_trades(&mut self) {
         if self.setup.venue.capabilities().trade_stream.is_none_or(|stream| stream.ids_are_dense) {
             return;
         }
         let told = self.routes.iter_mut().filter(|(_, route)| route.channels.contains_key(&Channel::Trades));
-        let told: Vec<String> = told
-            .map(|(id, route)| {
-                route.tape.lost = true;
-                id.clone()
-            })
-            .collect();
-        for id in told {
-            self.hand_over(&id, ctx);
+        for (stream_id, route) in told {
+            route.tape.lost = true;
+            route.touch(stream_id, &mut self.touched);
         }
     }
 
@@ -123,6 +124,7 @@ impl StreamActor {
     pub(super) fn hand_over(&mut self, stream_id: &str, ctx: &mut Context<Self>) {
         let alive_at = self.alive_at;
         let Some(route) = self.routes.get_mut(stream_id) else { return };
+        route.is_touched = false;
         let is_news = !route.outbox.is_empty() || !route.tape.is_empty() || route.told_alive_at + PULSE <= alive_at;
         if route.in_flight || !is_news {
             return;

@@ -1,6 +1,8 @@
 //! Trades are compared with candles where both are kept. Where ids are not consecutive, nothing else
 //! shows that a stream was silent about a symbol that traded: what is missing is read again.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
@@ -8,7 +10,7 @@ use tracing::warn;
 
 use super::SymbolActor;
 use crate::exchange::AmountUnit;
-use crate::market::{Candle, Span, Trade};
+use crate::market::{Candle, Span, Trade, TradeId};
 use crate::store::{Store, StoreError, SymbolId};
 
 /// The trades of rows within so long are read at once.
@@ -37,9 +39,13 @@ impl Comparison {
             left = later;
             let until = rows.last().map_or(first.to, |(last, _)| last.to);
             let stored = store.trades(self.symbol, Span::new(first.from, until)).await?;
+            // What was on its way may have arrived since.
+            let arrived: HashSet<&TradeId> = stored.iter().map(|trade| &trade.id).collect();
+            let waiting = self.waiting.iter().filter(|trade| !arrived.contains(&trade.id));
+            let trades: Vec<&Trade> = stored.iter().chain(waiting).collect();
             for (span, volume) in rows {
-                let trades = stored.iter().chain(&self.waiting).filter(|trade| span.contains(trade.time));
-                let sum: Decimal = trades.map(|trade| trade.amount).sum();
+                let of_row = trades.iter().filter(|trade| span.contains(trade.time));
+                let sum: Decimal = of_row.map(|trade| trade.amount).sum();
                 if sum.to_f64().is_some_and(|sum| sum < volume * (1.0 - TOLERANCE)) {
                     short.push(*span);
                 }
@@ -63,7 +69,8 @@ impl SymbolActor {
             .map(|row| (Span::new(row.open_time, grid.next_open(row.open_time)), row.volume))
             .filter(|(span, _)| span.to < now - STORED_AFTER && side.tape.is_comparable(*span))
             .collect();
-        let waiting = side.pending.trades.clone();
+        let being_saved = self.trades_being_saved.iter().flat_map(|change| &change.trades);
+        let waiting = being_saved.chain(&side.pending.trades).cloned().collect();
         (!rows.is_empty()).then_some(Comparison { symbol: side.pending.symbol, rows, waiting })
     }
 
@@ -76,5 +83,46 @@ impl SymbolActor {
                 side.withdraw(span, now);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::{Symbol, Timeframe};
+    use crate::store::{self, Access, CandleSource, NewSymbol, TradesChange, WriteBatch};
+
+    fn trade(id: u64, time: DateTime<Utc>) -> Trade {
+        let id = TradeId::Number(id);
+        Trade { last_id: id.clone(), id, time, price: Decimal::ONE, amount: Decimal::ONE, side: None }
+    }
+
+    #[tokio::test]
+    async fn a_trade_that_arrives_while_sums_are_compared_counts_once() {
+        let store = store::open("sqlite://:memory:", Access::Create).await.unwrap();
+        let from: DateTime<Utc> = "2026-11-20T14:00:00Z".parse().unwrap();
+        let new = NewSymbol {
+            exchange: "okx".to_owned(),
+            symbol: "BTC/USDT".parse::<Symbol>().unwrap(),
+            timeframes: vec![Timeframe::M1],
+            backfill_from: from,
+            collect_trades: true,
+            candle_source: CandleSource::Venue,
+            only_ticker: false,
+        };
+        store.add_symbol(&new).await.unwrap();
+        let symbol = store.symbols().await.unwrap()[0].id;
+        let trades = vec![trade(1, from), trade(2, from)];
+        let change = TradesChange { trades: trades.clone(), ..TradesChange::new(symbol) };
+        store.write(&WriteBatch { trades: vec![change], ..WriteBatch::default() }).await.unwrap();
+
+        let minute = Span::new(from, from + TimeDelta::minutes(1));
+        let short = async |volume: f64, waiting: &[Trade]| {
+            let comparison = Comparison { symbol, rows: vec![(minute, volume)], waiting: waiting.to_vec() };
+            comparison.run(&*store).await.unwrap()
+        };
+        assert_eq!(short(2.0, &trades).await, []);
+        assert_eq!(short(3.0, &trades).await, [minute], "both are stored by now");
+        assert_eq!(short(3.0, &[trade(2, from), trade(3, from)]).await, []);
     }
 }

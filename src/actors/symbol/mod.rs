@@ -44,7 +44,7 @@ use super::writer::WriterActor;
 use crate::exchange::{Channel, Instrument};
 use crate::market::Symbol;
 use crate::store::spool::{Backlog, Owner};
-use crate::store::{ModeChange, Store, SymbolRow};
+use crate::store::{ModeChange, Store, SymbolRow, TradesChange};
 use crate::supervise::exit::{Exit, ExitGuard};
 use crate::supervise::family::Member;
 use crate::supervise::slot::Slot;
@@ -99,8 +99,8 @@ pub struct SymbolActor {
     background: Slots,
     /// Something is on its way to the writer.
     is_saving: bool,
-    /// Trades are on their way too.
-    saves_trades: bool,
+    /// Trades that are on their way too.
+    trades_being_saved: Option<Arc<TradesChange>>,
     /// The last of its saves that wait in the spool.
     spooled: Option<i64>,
     owner: Arc<Owner>,
@@ -141,7 +141,7 @@ impl SymbolActor {
             urgent: Slots::Free,
             background: Slots::Free,
             is_saving: false,
-            saves_trades: false,
+            trades_being_saved: None,
             pending_since: None,
             formed_at: None,
             timer: None,

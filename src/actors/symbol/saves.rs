@@ -72,7 +72,7 @@ impl SymbolActor {
         let (store, mut writer) = (self.setup.store.clone(), self.setup.writer.clone());
         // Candles and the trades they are made of are one transaction.
         let trades = self.take_trades();
-        self.saves_trades = trades.as_ref().is_some_and(|change| !change.trades.is_empty());
+        self.trades_being_saved = trades.clone();
         let modes = std::mem::take(&mut self.modes);
         let (owner, backlog) = (self.owner.clone(), self.setup.backlog.clone());
         let saving = async move {
@@ -112,7 +112,7 @@ impl SymbolActor {
             }
         }
         self.count(changes);
-        let mut is_useful = std::mem::take(&mut self.saves_trades);
+        let mut is_useful = self.trades_being_saved.take().is_some_and(|change| !change.trades.is_empty());
         for change in changes {
             if let Some(series) = self.series.iter_mut().find(|series| series.id == change.series) {
                 series.saved(change, is_spooled);

@@ -3,14 +3,17 @@
 
 use diesel::connection::{AnsiTransactionManager, TransactionManager, TransactionManagerStatus};
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use super::super::fault::Fault;
-use super::super::tables::moment::Micros;
+use super::super::tables::moment::{Micros, Moment};
 use super::super::tables::records::{
     CandleRecord, CoverageRecord, EventRecord, FormingRecord, RevisionRecord, TradeRecord,
 };
-use super::super::tables::{candle_revisions, candles, coverage, events, forming_candles, series, trades};
+use super::super::tables::{candle_revisions, candles, coverage, events, forming_candles, series};
 use super::Connection;
 use super::sql::head::SeriesHead;
 
@@ -88,11 +91,50 @@ pub fn insert_events(connection: &mut Connection, rows: &[EventRecord]) -> Resul
 
 /// Known ids are left alone.
 pub fn insert_trades(connection: &mut Connection, rows: &[TradeRecord]) -> Result<(), Fault> {
-    write_rows!(connection, rows, chunk => diesel::insert_into(trades::table)
-        .values(chunk)
-        .on_conflict((trades::symbol_id, trades::trade_id, trades::venue_id))
-        .do_nothing())
+    write_rows!(connection, rows, chunk => InsertTrades(chunk))
 }
+
+/// `N` trades, but for known ids. diesel's own statement with `ON CONFLICT` has no name among the prepared
+/// ones: its text would be written out, and be looked for, at every execution.
+struct InsertTrades<'a, const N: usize>(&'a [TradeRecord; N]);
+
+impl<const N: usize> QueryId for InsertTrades<'_, N> {
+    type QueryId = InsertTrades<'static, N>;
+
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<const N: usize> QueryFragment<Sqlite> for InsertTrades<'_, N> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("INSERT INTO trades (symbol_id, trade_id, venue_id, last_trade_id, time, price, amount, side)");
+        for (index, row) in self.0.iter().enumerate() {
+            out.push_sql(if index == 0 { " VALUES (" } else { "), (" });
+            out.push_bind_param::<BigInt, _>(&row.symbol_id)?;
+            out.push_sql(", ");
+            out.push_bind_param::<BigInt, _>(&row.trade_id)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Text, _>(&row.venue_id)?;
+            out.push_sql(", ");
+            out.push_bind_param::<BigInt, _>(&row.last_trade_id)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Moment, _>(&row.time)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Text, _>(&row.price)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Text, _>(&row.amount)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Nullable<Text>, _>(&row.side)?;
+        }
+        out.push_sql(") ON CONFLICT (symbol_id, trade_id, venue_id) DO NOTHING");
+        Ok(())
+    }
+
+    fn is_safe_to_cache_prepared(&self, _: &Sqlite) -> QueryResult<bool> {
+        Ok(true)
+    }
+}
+
+impl<const N: usize> RunQueryDsl<Connection> for InsertTrades<'_, N> {}
 
 /// The entries of a series' ledger that overlap or touch `[from, to]`, by series and oldest first.
 pub fn read_ledgers(

@@ -1,5 +1,6 @@
 //! Rows of the candle, ledger and trade tables as diesel sees them, and the way to and from values.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use diesel::prelude::*;
@@ -111,7 +112,7 @@ pub struct TradeRecord {
     pub time: Micros,
     pub price: String,
     pub amount: String,
-    pub side: Option<String>,
+    pub side: Option<Cow<'static, str>>,
 }
 
 /// A row of `events`.
@@ -312,7 +313,7 @@ impl TradeRecord {
             time: micros(trade.time),
             price: trade.price.to_string(),
             amount: trade.amount.to_string(),
-            side: trade.side.map(|side| side.as_str().to_owned()),
+            side: trade.side.map(|side| Cow::Borrowed(side.as_str())),
         })
     }
 

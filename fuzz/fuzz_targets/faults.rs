@@ -1,5 +1,7 @@
 #![no_main]
 
+// A target is one of them.
+#[allow(dead_code)]
 #[path = "../../tests/fuzz/bodies.rs"]
 mod bodies;
 

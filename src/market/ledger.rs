@@ -23,6 +23,8 @@ pub const LATE_BAR: &str = "late_bar";
 pub const VENUE_HOLE: &str = "venue_hole";
 /// Reason for unavailable: the same, after a second look.
 pub const HOLE_AT_THE_VENUE: &str = "venue_hole: rest";
+/// Reason for missing: nothing was told of a market that the venue lists no more.
+pub const NOT_LISTED: &str = "not_listed";
 /// Reason for missing: older than the venue's candles reach, to be built from its trades.
 pub const FROM_TRADES: &str = "to_be_built_from_trades";
 /// Reason for unavailable: a quiet bucket without a trade before it, whose price it could repeat.
@@ -49,8 +51,8 @@ pub enum Coverage {
     },
     /// A known gap.
     Missing {
-        /// Why: [`NOT_FETCHED`], [`NOT_RUNNING`], [`JUST_CLOSED`], [`LATE_BAR`], [`VENUE_HOLE`] or
-        /// [`FROM_TRADES`].
+        /// Why: [`NOT_FETCHED`], [`NOT_RUNNING`], [`JUST_CLOSED`], [`LATE_BAR`], [`VENUE_HOLE`],
+        /// [`NOT_LISTED`] or [`FROM_TRADES`].
         reason: String,
         /// Reads that brought nothing so far.
         attempts: u32,

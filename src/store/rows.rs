@@ -154,6 +154,13 @@ pub struct StoredCandle {
     pub updated_at: DateTime<Utc>,
 }
 
+impl StoredCandle {
+    /// True for a flat bar that nobody printed: the venue's silence was taken for a quiet bucket.
+    pub fn is_inferred(&self) -> bool {
+        matches!(self.source, Source::Synthesised | Source::Derived) && self.candle.volume == 0.0
+    }
+}
+
 /// A change of a final candle, with its number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NumberedCandle {

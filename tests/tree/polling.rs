@@ -5,7 +5,7 @@ use std::time::Duration;
 use candlewick::market::{Grid, Span, Symbol, Timeframe};
 use candlewick::sim::{Fault, FaultKind, SimConfig, Venue, default_symbols};
 use candlewick::status::{Health, Phase};
-use candlewick::store::{Store, SymbolState};
+use candlewick::store::{Coverage, Store, StoredCandle, SymbolState};
 use chrono::TimeDelta;
 
 use crate::support::faulty_transport::Contact;
@@ -179,6 +179,62 @@ fn a_streaming_symbol_that_is_delisted_is_rejected_and_the_others_stream_on() {
             stage.assert_minutes("kraken", name, seconds(15)).await;
         }
         assert_eq!(stage.sockets_opened("kraken"), 2);
+    });
+}
+
+/// Two markets that stream, of which one is gone for good a moment later.
+async fn with_a_market_that_goes() -> Stage {
+    let stage = Stage::with(&[("kraken", "BTC/USD"), ("kraken", "ETH/USD")]).await;
+    stage.until("streaming", seconds(1), |stage| stage.is_streaming("kraken:ETH/USD")).await;
+    stage.pass(minutes(2)).await;
+    stage.inject(Fault::new(FaultKind::Delist).on(Venue::KRAKEN).symbol("ETH/USD".parse().unwrap()));
+    stage
+}
+
+fn is_rejected(stage: &Stage) -> bool {
+    stage.status("kraken:ETH/USD").is_some_and(|status| status.phase == Phase::Rejected)
+}
+
+/// Bars that are stored of the market that is gone, and were never traded or printed.
+async fn invented(stage: &Stage) -> Vec<StoredCandle> {
+    let mut stored = stage.stored("kraken", "ETH/USD", Timeframe::M1).await;
+    let span = Span::new(stored[0].candle.open_time, stage.now());
+    let truth = stage.truth("kraken", "ETH/USD", Timeframe::M1, span);
+    stored.retain(|row| !truth.iter().any(|real| row.candle.agrees_with(real)));
+    stored
+}
+
+async fn assert_nothing_is_invented(stage: &Stage) {
+    assert_eq!(invented(stage).await, []);
+    let ledger = stage.ledger("kraken", "ETH/USD", Timeframe::M1).await;
+    let gone = ledger.iter().find(|entry| entry.coverage == Coverage::missing("not_listed"));
+    assert!(gone.is_some_and(|gone| gone.span.to >= gone.span.from + TimeDelta::minutes(2)), "{ledger:#?}");
+}
+
+#[test]
+fn the_silence_of_a_market_that_is_gone_is_no_quiet_bar() {
+    in_virtual_time(async {
+        let stage = with_a_market_that_goes().await;
+        stage.pass(minutes(3)).await;
+        assert!(!is_rejected(&stage) && !invented(&stage).await.is_empty(), "nothing shows yet that it is gone");
+        stage.until("rejected", minutes(70), is_rejected).await;
+        stage.pass(seconds(10)).await;
+        assert_nothing_is_invented(&stage).await;
+        stage.assert_minutes("kraken", "BTC/USD", seconds(15)).await;
+    });
+}
+
+#[test]
+fn a_collector_that_starts_after_a_market_is_gone_withdraws_what_the_last_one_took_for_quiet() {
+    in_virtual_time(async {
+        let mut stage = with_a_market_that_goes().await;
+        stage.pass(minutes(3)).await;
+        stage.stop().await;
+        assert!(!invented(&stage).await.is_empty());
+        stage.start().await;
+        stage.until("rejected", minutes(1), is_rejected).await;
+        stage.pass(seconds(10)).await;
+        assert_nothing_is_invented(&stage).await;
     });
 }
 

@@ -115,7 +115,7 @@ impl ExchangeActor {
 
     pub(super) fn probed(&mut self, probed: Probed, ctx: &mut Context<Self>) {
         for (symbol, why) in probed.unknown {
-            self.unknown(symbol, why);
+            self.unknown(symbol, why, ctx);
         }
         match probed.stream {
             Some(Ok(())) => {

@@ -10,8 +10,9 @@ mod rotation;
 mod streams;
 mod symbols;
 mod tickers;
+mod unlisted;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -126,6 +127,8 @@ pub struct ExchangeActor {
     probe: Children<(), ProbeActor>,
     streams: Children<StreamKey, StreamActor>,
     symbols: Children<Symbol, SymbolActor>,
+    /// Markets that are gone, of which inferred bars are being withdrawn.
+    withdrawing: BTreeSet<Symbol>,
     is_stopping: bool,
 }
 
@@ -145,6 +148,7 @@ impl ExchangeActor {
             probe: Children::new(setup.policies.probe),
             streams: Children::new(setup.policies.stream),
             symbols: Children::new(setup.policies.symbol),
+            withdrawing: BTreeSet::new(),
             is_stopping: false,
             setup,
         }

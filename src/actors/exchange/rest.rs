@@ -288,7 +288,7 @@ impl ExchangeActor {
         match error.kind {
             ErrorKind::Unavailable | ErrorKind::Malformed => self.failed(job, &error.to_string(), ctx),
             _ => match job.work {
-                Work::Describe(symbol) => self.unknown(symbol, error.message),
+                Work::Describe(symbol) => self.unknown(symbol, error.message, ctx),
                 Work::Tickers(_) => self.tickers_failed(error, ctx),
                 work => work.fail(FetchError::Venue(error)),
             },

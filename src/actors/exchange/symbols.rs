@@ -19,11 +19,15 @@ use crate::supervise::policy::Decision;
 
 impl ExchangeActor {
     /// The venue does not know a symbol: shown, not restarted, asked for again with the next list.
-    pub(super) fn unknown(&mut self, symbol: Symbol, why: String) {
+    pub(super) fn unknown(&mut self, symbol: Symbol, why: String, ctx: &mut Context<Self>) {
         // Should the instrument list be the first to say so, its actor has nothing to serve any more.
+        let is_ending = self.symbols.addr(&symbol).is_some();
         self.stop_symbol(&symbol);
         self.symbols.remove(&symbol);
         self.instruments.remove(&symbol);
+        if !is_ending {
+            self.withdraw_inferred(&symbol, ctx);
+        }
         let Some(row) = self.wanted.get_mut(&symbol) else { return };
         warn!(exchange = self.setup.venue.id(), %symbol, why, "the venue does not know this symbol");
         if row.state != SymbolState::Paused {
@@ -68,7 +72,7 @@ impl ExchangeActor {
     }
 
     pub(super) fn start_symbol(&mut self, symbol: &Symbol, ctx: &mut Context<Self>) {
-        if self.is_stopping || self.symbols.addr(symbol).is_some() {
+        if self.is_stopping || self.symbols.addr(symbol).is_some() || self.withdrawing.contains(symbol) {
             return;
         }
         let Some(row) = self.wanted.get(symbol) else { return };
@@ -173,6 +177,9 @@ impl Handler<ChildExited<Symbol>> for ExchangeActor {
             return self.end_when_symbols_ended(ctx);
         }
         if !current {
+            if !self.instruments.contains_key(&symbol) {
+                self.withdraw_inferred(&symbol, ctx);
+            }
             // What it reported on its way out is its last word.
             return self.forget(&symbol);
         }
@@ -180,7 +187,7 @@ impl Handler<ChildExited<Symbol>> for ExchangeActor {
         let exchange = self.setup.venue.id();
         match (message.exit, decision) {
             (Exit::Rejected(why), _) => {
-                self.unknown(symbol, why);
+                self.unknown(symbol, why, ctx);
             }
             (exit, Some(Decision::RestartAt(at))) => {
                 if exit != Exit::Finished {

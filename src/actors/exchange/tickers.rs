@@ -167,7 +167,7 @@ impl ExchangeActor {
             Some(error) if error.kind == ErrorKind::UnknownSymbol => {
                 let second = asked.split_off(asked.len() / 2);
                 match (&asked[..], &second[..]) {
-                    ([], [unknown]) => self.unknown(unknown.symbol.clone(), error.message),
+                    ([], [unknown]) => self.unknown(unknown.symbol.clone(), error.message, ctx),
                     _ => self.tickers.parts.extend([second, asked]),
                 }
             }

@@ -74,7 +74,7 @@ impl SymbolActor {
         match result {
             Ok(page) => self.page(class, index, page, ctx),
             Err(FetchError::Venue(VenueError { kind: ErrorKind::UnknownSymbol, message })) => {
-                self.end(Exit::Rejected(message), ctx);
+                self.refused(message, ctx);
             }
             Err(FetchError::Venue(VenueError { kind: ErrorKind::OutOfHistory, .. })) => {
                 let too_old = Coverage::Unavailable { reason: TOO_OLD.to_owned() };

@@ -111,7 +111,7 @@ impl SymbolActor {
                 self.hearing.ears.values_mut().for_each(|ear| ear.traded(newest, asked_at, now));
             }
             Err(FetchError::Venue(VenueError { kind: ErrorKind::UnknownSymbol, message })) => {
-                return self.end(Exit::Rejected(message), ctx);
+                return self.refused(message, ctx);
             }
             Err(FetchError::Cancelled) => self.is_stopping = true,
             Err(error) => {

@@ -117,6 +117,8 @@ pub struct SymbolActor {
     /// What was missing when this life began has been stated.
     has_stated: bool,
     is_stopping: bool,
+    /// What the venue said when it did not know the symbol any more.
+    refusal: Option<String>,
     revisions: u64,
     live: Live,
     /// Changes of the mode that wait to be recorded.
@@ -150,6 +152,7 @@ impl SymbolActor {
             is_loaded: false,
             has_stated: false,
             is_stopping: false,
+            refusal: None,
             revisions: 0,
             live: Live::default(),
             modes: Vec::new(),
@@ -159,6 +162,13 @@ impl SymbolActor {
     fn end(&mut self, exit: Exit, ctx: &mut Context<Self>) {
         self.setup.guard.ends_with(exit);
         ctx.stop();
+    }
+
+    /// The venue does not know the symbol any more: what was settled is saved, then this life ends.
+    fn refused(&mut self, why: String, ctx: &mut Context<Self>) {
+        self.refusal = Some(why);
+        self.is_stopping = true;
+        self.advance(ctx);
     }
 
     /// Does everything that is due, and arms the timer for what comes next.
@@ -183,7 +193,8 @@ impl SymbolActor {
         self.save(ctx);
         if self.is_stopping {
             if !self.is_saving && !self.is_deriving() {
-                self.end(Exit::Finished, ctx);
+                let exit = self.refusal.take().map_or(Exit::Finished, Exit::Rejected);
+                self.end(exit, ctx);
             }
             return;
         }

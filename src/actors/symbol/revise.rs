@@ -50,8 +50,7 @@ async fn look_up(store: &dyn Store, id: SeriesId, grid: Grid, denied: &SpanSet) 
     for span in denied.spans() {
         let query = CandleQuery { span: *span, limit: None, newest_first: false };
         for row in store.candles(id, query).await? {
-            let is_ours = matches!(row.source, Source::Synthesised | Source::Derived);
-            if is_ours && row.candle.volume == 0.0 {
+            if row.is_inferred() {
                 inferred.insert(Span::new(row.candle.open_time, grid.next_open(row.candle.open_time)));
             }
         }

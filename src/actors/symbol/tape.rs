@@ -285,7 +285,7 @@ impl SymbolActor {
         let FetchedTrades { call, page, sent_at } = match result {
             Ok(fetched) => fetched,
             Err(FetchError::Venue(VenueError { kind: ErrorKind::UnknownSymbol, message })) => {
-                return self.end(Exit::Rejected(message), ctx);
+                return self.refused(message, ctx);
             }
             Err(FetchError::Cancelled) => {
                 self.is_stopping = true;

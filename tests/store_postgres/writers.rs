@@ -90,6 +90,9 @@ async fn a_row_that_is_deleted_by_hand_while_it_is_corrected_is_there_afterwards
     assert_eq!(held(&*store, &series).await, (12, 1));
     let closes = "SELECT count(*) FROM candles WHERE close = 101 AND revision = 1";
     assert_eq!(server.sql(name(&url), closes), "10");
+    let kept =
+        "SELECT count(*) || ' of ' || min(close) || ' to ' || max(close) FROM candle_revisions WHERE revision = 0";
+    assert_eq!(server.sql(name(&url), kept), "10 of 100 to 100");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

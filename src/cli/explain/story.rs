@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::control::wanted::exchange_row;
 use crate::exchange::{QuietPolicy, registry};
 use crate::market::ledger::{
-    BEFORE_LISTING, FROM_TRADES, JUST_CLOSED, LATE_BAR, NO_TRADE_BEFORE, NOT_FETCHED, NOT_RUNNING, NOT_SERVED,
-    NOT_SUMMABLE, TOO_OLD, TRADES_NOT_SERVED, VENUE_HOLE,
+    BEFORE_LISTING, FROM_TRADES, JUST_CLOSED, LATE_BAR, NO_TRADE_BEFORE, NOT_FETCHED, NOT_LISTED, NOT_RUNNING,
+    NOT_SERVED, NOT_SUMMABLE, TOO_OLD, TRADES_NOT_SERVED, VENUE_HOLE,
 };
 use crate::market::resample::parts_span;
 use crate::market::{Candle, Grid, Rule, Source, Span, Symbol, Timeframe};
@@ -334,6 +334,7 @@ fn reason_words(reason: &str) -> String {
         NOT_RUNNING => "no collector was running when it closed",
         JUST_CLOSED => "it closed a moment ago and is about to be read",
         LATE_BAR => "it is due and was asked for, but the exchange does not show it yet",
+        NOT_LISTED => "the exchange listed the market no more, and what a stream leaves out then says nothing",
         FROM_TRADES => "it is older than the exchange's candles reach, and is built from its trades",
         TOO_OLD => "the exchange does not serve candles as old as this",
         BEFORE_LISTING => "the exchange has nothing as old as this: it was not listed yet",

@@ -2,8 +2,6 @@
 //!
 //! Locks are always taken in one order: the settings, series by id, symbols by id, the number of events.
 
-use std::ops::Deref;
-
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Double, Integer, Nullable, SmallInt, Text};
@@ -78,9 +76,9 @@ fn insertion(table: &str, columns: &[&str], after: String) -> (String, String) {
     (format!("INSERT INTO {table} ({})", columns.join(", ")), after)
 }
 
-/// The columns of candles, and perhaps another one.
+/// The columns of candles.
 macro_rules! write_candles {
-    ($connection:expr, $rows:expr, $around:expr $(, $more:ident : $type:ty as $column:literal)?) => {
+    ($connection:expr, $rows:expr, $around:expr) => {
         write_rows!(
             $connection, $rows, $around;
             series_id: BigInt as "series_id",
@@ -101,7 +99,6 @@ macro_rules! write_candles {
             observed_at: Moment as "observed_at",
             first_written_at: Moment as "first_written_at",
             updated_at: Moment as "updated_at",
-            $($more: $type as $column,)?
         )
     };
 }
@@ -117,85 +114,24 @@ pub fn insert_candles(connection: &mut Connection, rows: &[CandleRecord]) -> Res
 
 /// Rows that are there. Should somebody have deleted one by hand since it was read, it is written anew.
 pub fn replace_candles(connection: &mut Connection, rows: &[CandleRecord]) -> Result<(), Fault> {
+    // By key: no conflict has to be found and locked before the row is updated.
     let replaced = write_candles!(connection, rows, |columns: &[&str]| {
-        (format!("WITH new ({}) AS (", columns.join(", ")), format!(") {}", update_to_new(columns)))
+        let (names, of_new) = (columns.join(", "), columns.iter().map(|column| format!("new.{column}")));
+        (
+            format!("WITH new ({names}) AS ("),
+            format!(
+                ") UPDATE candles SET ({names}) = ROW ({}) FROM new \
+                 WHERE candles.series_id = new.series_id AND candles.open_time = new.open_time",
+                of_new.collect::<Vec<_>>().join(", ")
+            ),
+        )
     });
     if replaced < rows.len() { insert_candles(connection, rows) } else { Ok(()) }
 }
 
-/// By key: no conflict has to be found and locked before a row is updated.
-fn update_to_new(columns: &[&str]) -> String {
-    let values: Vec<_> = columns.iter().map(|column| format!("new.{column}")).collect();
-    format!(
-        "UPDATE candles SET ({}) = ROW ({}) FROM new \
-         WHERE candles.series_id = new.series_id AND candles.open_time = new.open_time",
-        columns.join(", "),
-        values.join(", ")
-    )
-}
-
-/// A row that gets other values, and the number of those that it had.
-struct Revised<'a> {
-    row: &'a CandleRecord,
-    old_revision: i32,
-}
-
-impl Deref for Revised<'_> {
-    type Target = CandleRecord;
-
-    fn deref(&self) -> &CandleRecord {
-        self.row
-    }
-}
-
-/// Rows that are there get other values; what they were, in the same order, is kept: the server copies
-/// it. Should somebody have deleted a row by hand since it was read, both are written anew.
-pub fn revise_candles(
-    connection: &mut Connection,
-    rows: &[CandleRecord],
-    revisions: &[RevisionRecord],
-) -> Result<(), Fault> {
-    let revised: Vec<_> =
-        rows.iter().zip(revisions).map(|(row, was)| Revised { row, old_revision: was.old.revision }).collect();
-    let replaced = write_candles!(
-        connection,
-        revised,
-        |columns: &[&str]| {
-            // All but the last one are those of candles.
-            let candle = &columns[..columns.len() - 1];
-            let kept = candle.iter().map(|column| match *column {
-                "revision" => "new.old_revision".to_owned(),
-                "sequence" => "new.sequence".to_owned(),
-                column => format!("candles.{column}"),
-            });
-            let kept: Vec<_> = kept.collect();
-            let before = format!("WITH new ({}) AS (", columns.join(", "));
-            let after = format!(
-                "), kept AS (INSERT INTO candle_revisions ({}, replaced_at) SELECT {}, new.updated_at FROM new \
-                 JOIN candles ON candles.series_id = new.series_id AND candles.open_time = new.open_time) {}",
-                candle.join(", "),
-                kept.join(", "),
-                update_to_new(candle)
-            );
-            (before, after)
-        },
-        old_revision: Integer as "old_revision"
-    );
-    if replaced < rows.len() {
-        insert_candles(connection, rows)?;
-        keep(connection, revisions, "ON CONFLICT DO NOTHING")?;
-    }
-    Ok(())
-}
-
 pub fn insert_revisions(connection: &mut Connection, rows: &[RevisionRecord]) -> Result<(), Fault> {
-    keep(connection, rows, "")
-}
-
-/// `meeting` says what becomes of one that is kept already.
-fn keep(connection: &mut Connection, rows: &[RevisionRecord], meeting: &str) -> Result<(), Fault> {
     write_rows!(
-        connection, rows, |columns: &[_]| insertion("candle_revisions", columns, meeting.to_owned());
+        connection, rows, |columns: &[_]| insertion("candle_revisions", columns, String::new());
         old.series_id: BigInt as "series_id",
         old.open_time: Moment as "open_time",
         old.revision: Integer as "revision",

@@ -23,9 +23,7 @@ use crate::store::{Coverage, LedgerChange, NumberedCandle, Revision, SeriesChang
 #[derive(Default)]
 pub struct CandleBatch {
     inserted: Vec<CandleRecord>,
-    confirmed: Vec<CandleRecord>,
-    revised: Vec<CandleRecord>,
-    /// What they were, in the same order.
+    replaced: Vec<CandleRecord>,
     revisions: Vec<RevisionRecord>,
     forming: Vec<FormingRecord>,
     series: HashSet<i64>,
@@ -132,12 +130,12 @@ impl CandleBatch {
             Verdict::Unchanged => outcome.unchanged += 1,
             Verdict::Confirmed(confirmed) => {
                 outcome.unchanged += 1;
-                self.confirmed.push(record(head, &confirmed, now, Origin::Confirmed(&row))?);
+                self.replaced.push(record(head, &confirmed, now, Origin::Confirmed(&row))?);
             }
             Verdict::Outranked => outcome.outranked += 1,
             Verdict::Revised => {
                 head.last_sequence += 1;
-                self.revised.push(record(head, new, now, Origin::Revised(&row))?);
+                self.replaced.push(record(head, new, now, Origin::Revised(&row))?);
                 self.revisions.push(row.to_revision(head.last_sequence, now));
                 outcome.revisions.push(Revision { old, new: *new });
             }
@@ -182,13 +180,11 @@ impl CandleBatch {
     /// Writes everything added so far.
     pub fn flush(&mut self, connection: &mut Connection) -> Result<(), Fault> {
         dialect::insert_candles(connection, &self.inserted)?;
-        dialect::replace_candles(connection, &self.confirmed)?;
-        revisions::number(connection, &mut self.revisions)?;
-        dialect::revise_candles(connection, &self.revised, &self.revisions)?;
+        dialect::replace_candles(connection, &self.replaced)?;
+        revisions::insert(connection, &mut self.revisions)?;
         dialect::replace_forming(connection, &self.forming)?;
         self.inserted.clear();
-        self.confirmed.clear();
-        self.revised.clear();
+        self.replaced.clear();
         self.revisions.clear();
         self.forming.clear();
         Ok(())
@@ -237,8 +233,7 @@ pub fn withdraw(
             revisions.push(row.to_revision(head.last_sequence, now));
         }
         withdrawn += revisions.len() as u64;
-        revisions::number(connection, &mut revisions)?;
-        dialect::insert_revisions(connection, &revisions)?;
+        revisions::insert(connection, &mut revisions)?;
         diesel::delete(candles::table.filter(inside)).execute(connection)?;
     }
     Ok(withdrawn)

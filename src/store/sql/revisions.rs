@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use diesel::prelude::*;
 
-use super::Connection;
+use super::{Connection, dialect};
 use crate::market::Span;
 use crate::store::OldCandle;
 use crate::store::fault::Fault;
@@ -12,9 +12,9 @@ use crate::store::tables::candle_revisions;
 use crate::store::tables::moment::{Micros, instant, micros};
 use crate::store::tables::records::{OldCandle as OldCandleRecord, RevisionRecord};
 
-/// Numbers old values that are to be kept. A bucket that was withdrawn, or deleted by hand, and has a row
-/// again has numbers already that this row knows nothing of: it is given the next one.
-pub fn number(connection: &mut Connection, revisions: &mut [RevisionRecord]) -> Result<(), Fault> {
+/// Keeps old values. A bucket that was withdrawn, or deleted by hand, and has a row again has numbers
+/// already that this row knows nothing of: it is given the next one.
+pub fn insert(connection: &mut Connection, revisions: &mut [RevisionRecord]) -> Result<(), Fault> {
     let mut reach = BTreeMap::<i64, (Micros, Micros)>::new();
     for OldCandleRecord { series_id, open_time, .. } in revisions.iter().map(|revision| &revision.old) {
         let (first, last) = reach.entry(*series_id).or_insert((*open_time, *open_time));
@@ -35,7 +35,7 @@ pub fn number(connection: &mut Connection, revisions: &mut [RevisionRecord]) -> 
             }
         }
     }
-    Ok(())
+    dialect::insert_revisions(connection, revisions)
 }
 
 /// Old values, in the order in which they were replaced.

@@ -77,16 +77,6 @@ pub fn replace_candles(connection: &mut Connection, rows: &[CandleRecord]) -> Re
     write_rows!(connection, rows, chunk => diesel::replace_into(candles::table).values(chunk))
 }
 
-/// Rows that are there get other values; what they were, in the same order, is kept.
-pub fn revise_candles(
-    connection: &mut Connection,
-    rows: &[CandleRecord],
-    revisions: &[RevisionRecord],
-) -> Result<(), Fault> {
-    replace_candles(connection, rows)?;
-    insert_revisions(connection, revisions)
-}
-
 pub fn insert_revisions(connection: &mut Connection, rows: &[RevisionRecord]) -> Result<(), Fault> {
     write_rows!(connection, rows, chunk => diesel::insert_into(candle_revisions::table).values(chunk))
 }

@@ -136,14 +136,18 @@ fn trades_in(grid: &Grid, open_time: DateTime<Utc>) -> bool {
 
 /// A bar in the making.
 struct Sum {
+    /// Its volumes are those of the first part: the totals are beside it.
     candle: Candle,
+    /// Something traded in a part so far.
+    has_traded: bool,
     volume: Total,
     quote_volume: Option<Total>,
 }
 
 impl Sum {
     fn as_is(candle: Candle) -> Sum {
-        Sum { candle, volume: Total::of(candle.volume), quote_volume: candle.quote_volume.map(Total::of) }
+        let (volume, quote_volume) = (Total::of(candle.volume), candle.quote_volume.map(Total::of));
+        Sum { candle, has_traded: !candle.is_quiet(), volume, quote_volume }
     }
 
     fn of(open_time: DateTime<Utc>, first: Candle) -> Sum {
@@ -153,7 +157,7 @@ impl Sum {
     fn add(&mut self, part: &Candle) {
         // A quiet part repeats a price at which nothing traded inside the bar.
         if !part.is_quiet() {
-            if self.candle.is_quiet() {
+            if !std::mem::replace(&mut self.has_traded, true) {
                 (self.candle.open, self.candle.high, self.candle.low) = (part.open, part.high, part.low);
             }
             self.candle.high = self.candle.high.max(part.high);
@@ -271,6 +275,27 @@ mod tests {
         let shown: Vec<_> =
             bars.map(|b| ([b.candle.open, b.candle.high, b.candle.low, b.candle.close], b.candle.trades)).collect();
         assert_eq!(shown, [([5.0, 9.0, 4.0, 6.0], Some(2)), ([6.0; 4], Some(0))]);
+    }
+
+    #[test]
+    fn a_bar_opens_with_the_first_trade_after_a_quiet_part_also_where_trades_are_not_counted() {
+        let bar = |open_time, prices: [f64; 4], volume: f64| Candle {
+            quote_volume: Some(volume * prices[0]),
+            ..candle(open_time, prices, volume, None)
+        };
+        // One trade each: bars without a range.
+        let parts = [
+            bar("2026-11-20T14:00:00Z", [50.0; 4], 0.0),
+            bar("2026-11-20T14:01:00Z", [50.5; 4], 0.1),
+            bar("2026-11-20T14:02:00Z", [49.0; 4], 0.1),
+            bar("2026-11-20T14:03:00Z", [49.5; 4], 0.1),
+            bar("2026-11-20T14:04:00Z", [49.5; 4], 0.0),
+        ];
+        let coverage = SpanSet::new();
+        let mut bars = resample(parts, Grid::utc(Timeframe::M1), Grid::utc(Timeframe::M5), &coverage).unwrap();
+        let sum = bars.next().unwrap().candle;
+        assert_eq!([sum.open, sum.high, sum.low, sum.close], [50.5, 50.5, 49.0, 49.5]);
+        assert_eq!((sum.volume, sum.trades), (0.3, None));
     }
 
     #[test]

@@ -414,5 +414,34 @@ mod tests {
             let in_two = resample(fives.collect::<Vec<_>>(), five, hour, &coverage).unwrap().collect::<Vec<_>>();
             prop_assert_eq!(in_one, in_two);
         }
+
+        #[test]
+        fn a_sum_is_the_bar_of_its_trades(
+            traded in prop::collection::vec(prop::collection::vec(1u32..50, 0..4), 5),
+            is_counted: bool,
+        ) {
+            // One unit a trade; a minute without one repeats the close before it, as exchanges print it.
+            let bar_of = |open_time, prices: &[f64], before: f64| Candle {
+                open_time,
+                open: *prices.first().unwrap_or(&before),
+                high: prices.iter().copied().fold(prices.first().copied().unwrap_or(before), f64::max),
+                low: prices.iter().copied().fold(prices.first().copied().unwrap_or(before), f64::min),
+                close: *prices.last().unwrap_or(&before),
+                volume: prices.len() as f64,
+                quote_volume: Some(prices.iter().sum()),
+                trades: is_counted.then_some(prices.len() as u64),
+                vwap: None,
+            };
+            let (from, mut close) = (at("2026-11-20T14:00:00Z"), 7.0);
+            let traded: Vec<Vec<f64>> = traded.iter().map(|minute| minute.iter().copied().map(f64::from).collect()).collect();
+            let minutes: Vec<Candle> = traded.iter().zip(0..).map(|(prices, minute)| {
+                let bar = bar_of(from + chrono::TimeDelta::minutes(minute), prices, close);
+                close = bar.close;
+                bar
+            }).collect();
+            let coverage = SpanSet::new();
+            let mut sums = resample(minutes, Grid::utc(Timeframe::M1), Grid::utc(Timeframe::M5), &coverage).unwrap();
+            prop_assert_eq!(sums.next().unwrap().candle, bar_of(from, &traded.concat(), 7.0));
+        }
     }
 }

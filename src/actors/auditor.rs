@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::Supervisor;
 use super::messages::Stop;
-use super::messages::audit::{AuditError, AuditSeries, BeginAudit};
+use super::messages::audit::{AuditError, AuditSeries, BeginAudit, Ready};
 use crate::control::audit::{AuditJob, AuditedSeries, Course, summary};
 use crate::control::{Refusal, RefusalKind, Reply};
 use crate::market::Span;
@@ -65,7 +65,7 @@ impl Actor for AuditActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         let store = self.store.clone();
-        // Audits that are begun from now on wait in the mailbox.
+        // Nothing is begun before that: see `Ready`.
         ctx.wait(async move { end_those_cut_short(&*store).await }.into_actor(self).map(|ended, _, _| {
             if let Err(error) = ended {
                 warn!(%error, "audits of an earlier life stay recorded as begun");
@@ -81,6 +81,12 @@ async fn end_those_cut_short(store: &dyn Store) -> Result<(), StoreError> {
         store.update_command(&row.id, &outcome, row.report.as_deref()).await?;
     }
     Ok(())
+}
+
+impl Handler<Ready> for AuditActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ready, _: &mut Context<Self>) {}
 }
 
 impl Handler<BeginAudit> for AuditActor {

@@ -11,9 +11,9 @@ use tracing::{debug, info};
 
 use super::Supervisor;
 use super::auditor::AuditActor;
-use super::messages::audit::BeginAudit;
+use super::messages::audit::{BeginAudit, Ready};
 use super::messages::{Refresh, Shutdown, Stop};
-use crate::control::{Command, Desk, FollowUp, Reply};
+use crate::control::{Action, Command, Desk, FollowUp, Reply};
 use crate::supervise::exit::ExitGuard;
 use crate::supervise::family::Member;
 use crate::supervise::slot::Slot;
@@ -76,7 +76,12 @@ impl Handler<Command> for ControlActor {
 
     fn handle(&mut self, command: Command, _: &mut Context<Self>) -> Self::Result {
         let desk = self.setup.desk.clone();
+        let auditor = self.setup.auditor.current().filter(|_| matches!(command.action, Action::Audit(_)));
         let answering = async move {
+            if let Some(auditor) = auditor {
+                // One that has ended meanwhile leaves what is begun to the next.
+                let _ = auditor.send(Ready).await;
+            }
             let answer = desk.answer(&command).await;
             (command, answer)
         };

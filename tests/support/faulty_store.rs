@@ -29,6 +29,7 @@ pub enum StoreCall<'a> {
     Write(&'a WriteBatch),
     PutStatuses(&'a [StatusRow]),
     RecordCommand(&'a CommandRow),
+    OpenCommands,
 }
 
 type Script = Arc<dyn Fn(&StoreCall<'_>) -> Deed + Send + Sync>;
@@ -80,6 +81,10 @@ impl FaultyStore {
             Deed::Panic => panic!("the store was told to panic"),
             Deed::Hang => std::future::pending().await,
             Deed::Fail => Err(StoreError::Full("told to fail".to_owned())),
+            Deed::Late(by) => {
+                self.clock.sleep(by).await;
+                Ok(())
+            }
             Deed::Refuse => Err(StoreError::Refused("told to refuse".to_owned())),
         }
     }
@@ -277,6 +282,7 @@ impl Store for FaultyStore {
     }
 
     async fn open_commands(&self) -> Result<Vec<CommandRow>, StoreError> {
+        self.obey(StoreCall::OpenCommands).await?;
         at_once(self.inner.open_commands())
     }
 

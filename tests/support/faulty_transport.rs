@@ -100,6 +100,10 @@ impl FaultyTransport {
             Deed::Proceed => Ok(()),
             Deed::Panic => panic!("the transport was told to panic"),
             Deed::Hang => std::future::pending().await,
+            Deed::Late(by) => {
+                self.clock.sleep(by).await;
+                Ok(())
+            }
             Deed::Fail | Deed::Refuse => {
                 Err(TransportError::Connect { host: "sim".to_owned(), message: "told to refuse".to_owned() })
             }

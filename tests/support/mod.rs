@@ -25,4 +25,6 @@ pub enum Deed {
     Fail,
     /// For good.
     Refuse,
+    /// It proceeds so much later.
+    Late(std::time::Duration),
 }

@@ -10,6 +10,8 @@ use candlewick::store::{CandleSource, Coverage, Store, StoredCandle};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use crate::support::Deed;
+use crate::support::faulty_store::StoreCall;
 use crate::support::stage::{Stage, in_virtual_time, minutes, seconds};
 
 async fn ask(stage: &Stage, command: &Value) -> Reply {
@@ -64,6 +66,20 @@ async fn settled() -> Stage {
     }
     stage.pass(minutes(60)).await;
     stage
+}
+
+#[test]
+fn an_audit_that_is_asked_for_at_once_is_not_taken_for_one_of_an_earlier_life() {
+    in_virtual_time(async {
+        let mut stage = settled().await;
+        stage.stop().await;
+        let is_late = |call: &StoreCall<'_>| matches!(call, StoreCall::OpenCommands);
+        stage.store.script(move |call| if is_late(call) { Deed::Late(seconds(3)) } else { Deed::Proceed });
+        stage.start().await;
+        let report = audit(&stage, "early", json!({})).await;
+        assert_eq!(report.len(), 3);
+        assert!(report.iter().all(|series| series.counts.equal == series.counts.checked), "{report:?}");
+    });
 }
 
 /// What is stored before `until`, without the details that are learned later.

@@ -18,6 +18,12 @@ use crate::market::{FinalCandle, Span, Symbol, Timeframe};
 #[rtype(result = "()")]
 pub struct BeginAudit(pub AuditJob);
 
+/// ControlActor -> AuditActor: before an audit is recorded as begun. Answered once those of earlier lives are
+/// recorded as cut short, so that the new one is not taken for one of them.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Ready;
+
 /// AuditActor -> Supervisor -> ExchangeActor -> SymbolActor: compare a series with its exchange, and
 /// put right what differs where that is wanted. Reply: what was found, when all of it was compared.
 /// Loss: with a SymbolActor; its next life is asked again.

@@ -96,8 +96,8 @@ pub enum LedgerChange {
     Set(Span, Coverage),
     /// What was complete there is to be read again by REST.
     Unverify(Span),
-    /// What was complete there, and not verified, is not after all: the venue denies it. A store
-    /// removes the rows inside together with this statement, and keeps them as revisions.
+    /// What was complete there, and not verified, is not after all: the venue denies it, or lists the market
+    /// no more. A store removes the rows inside together with this statement, and keeps them as revisions.
     Withdraw(Span, Coverage),
 }
 

@@ -3,7 +3,6 @@
 //! of the venue bears those bars out. They are withdrawn, back to the last one that it told itself.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::prelude::*;
 use tracing::{info, warn};
@@ -20,8 +19,6 @@ use crate::store::{
 };
 use crate::supervise::slot::Slot;
 
-/// How long it takes until a store that cannot be read is asked again.
-const RETRY: Duration = Duration::from_secs(1);
 /// Rows read at once.
 const PAGE: u32 = 1_000;
 
@@ -53,27 +50,16 @@ async fn withdraw(
     mut writer: Slot<WriterActor>,
     row: &SymbolRow,
 ) -> Result<(), StoreError> {
-    while backlog.cleared().await {
-        let (series, changes) = match inferred(store, row).await {
-            Err(error) if error.is_transient() => {
-                if backlog.slept(RETRY).await {
-                    continue;
-                }
-                break;
-            }
-            found => found?,
-        };
-        if changes.is_empty() {
-            break;
-        }
-        info!(exchange = row.exchange, symbol = %row.symbol, "quiet bars of a market that is gone are withdrawn");
-        let series = series.iter().map(|series| (series.id, series.timeframe)).collect();
-        let owner = Owner { symbol: row.id, exchange: row.exchange.clone(), name: row.symbol.clone(), series };
-        let save = SaveSymbol { owner: owner.into(), series: Arc::new(changes), trades: None, modes: Vec::new() };
-        if let Some(Err(error)) = writer.send(save).await {
-            warn!(%error, symbol = %row.symbol, "quiet bars of a market that is gone were not withdrawn");
-        }
-        break;
+    let Some((series, changes)) = backlog.read(async || inferred(store, row).await).await? else { return Ok(()) };
+    if changes.is_empty() {
+        return Ok(());
+    }
+    info!(exchange = row.exchange, symbol = %row.symbol, "quiet bars of a market that is gone are withdrawn");
+    let series = series.iter().map(|series| (series.id, series.timeframe)).collect();
+    let owner = Owner { symbol: row.id, exchange: row.exchange.clone(), name: row.symbol.clone(), series };
+    let save = SaveSymbol { owner: owner.into(), series: Arc::new(changes), trades: None, modes: Vec::new() };
+    if let Some(Err(error)) = writer.send(save).await {
+        warn!(%error, symbol = %row.symbol, "quiet bars of a market that is gone were not withdrawn");
     }
     Ok(())
 }

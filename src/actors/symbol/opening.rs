@@ -2,11 +2,9 @@
 //! tape of trades.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::prelude::*;
 use chrono::{DateTime, TimeDelta, Utc};
-use tracing::debug;
 
 use super::SymbolActor;
 use super::series::{Feed, Series};
@@ -24,9 +22,6 @@ use crate::market::{Anchors, Span, SpanSet, Timeframe};
 use crate::store::spool::{Backlog, Owner};
 use crate::store::{CandleSource, Store, StoreError, SymbolRow};
 use crate::supervise::exit::Exit;
-
-/// First and longest wait while the store cannot be read.
-const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// What a symbol works on.
 pub(super) struct Opened {
@@ -80,8 +75,8 @@ fn from_trades(row: &SymbolRow, capabilities: &Capabilities) -> FromTrades {
     }
 }
 
-/// Opens everything a symbol works on, as the store has it: once it has all that was handed over
-/// before, and can be read. `None` when the collector stops before that.
+/// Opens everything a symbol works on, as the store has it once it has all that was handed over
+/// before. `None` when the collector stops before that.
 pub(super) async fn open(
     store: Arc<dyn Store>,
     backlog: Backlog,
@@ -89,25 +84,11 @@ pub(super) async fn open(
     row: Arc<SymbolRow>,
     instrument: Arc<Instrument>,
 ) -> Result<Option<Opened>, StoreError> {
-    let mut wait = RETRY.0;
-    while backlog.cleared().await {
-        let reading = async {
-            let _permit = venue.openings.acquire().await;
-            read(&*store, &venue, &row, &instrument).await
-        };
-        match backlog.unless_stopping(Box::pin(reading)).await {
-            None => break,
-            Some(Err(error)) if error.is_transient() => {
-                debug!(%error, "the ledger cannot be read; waiting for the store");
-                if !backlog.slept(wait).await {
-                    break;
-                }
-                wait = (wait * 2).min(RETRY.1);
-            }
-            Some(read) => return read.map(Some),
-        }
-    }
-    Ok(None)
+    let reading = async || {
+        let _permit = venue.openings.acquire().await;
+        read(&*store, &venue, &row, &instrument).await
+    };
+    backlog.read(reading).await
 }
 
 async fn read(

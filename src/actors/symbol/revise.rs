@@ -5,7 +5,6 @@
 //! store holds and what the save brings are together all there is.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tracing::warn;
@@ -19,11 +18,8 @@ use crate::store::{CandleQuery, CandleSource, SeriesChange, SeriesId, Store, Sto
 
 use super::series::{Feed, Series};
 
-/// How long a page that denies bars waits before the store is asked again.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// Of the buckets that a page denies those whose bar nobody has printed. Waits for a store that cannot
-/// be read, or lacks what waits in the spool. `None` when the collector stops before.
+/// Of the buckets that a page denies those whose bar nobody has printed. `None` when the collector
+/// stops before the store can be asked.
 pub(super) async fn inferred(
     store: &dyn Store,
     backlog: &Backlog,
@@ -31,18 +27,10 @@ pub(super) async fn inferred(
     grid: Grid,
     denied: &SpanSet,
 ) -> Result<Option<SpanSet>, StoreError> {
-    while !denied.is_empty() {
-        if backlog.is_empty() {
-            match look_up(store, id, grid, denied).await {
-                Err(error) if error.is_transient() => {}
-                inferred => return inferred.map(Some),
-            }
-        }
-        if !backlog.slept(RETRY).await {
-            return Ok(None);
-        }
+    if denied.is_empty() {
+        return Ok(Some(SpanSet::new()));
     }
-    Ok(Some(SpanSet::new()))
+    backlog.read(async || look_up(store, id, grid, denied).await).await
 }
 
 async fn look_up(store: &dyn Store, id: SeriesId, grid: Grid, denied: &SpanSet) -> Result<SpanSet, StoreError> {

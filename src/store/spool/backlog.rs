@@ -6,8 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tracing::debug;
 
-use crate::store::SymbolId;
+use crate::store::{StoreError, SymbolId};
+
+/// First and longest wait while the store cannot be read.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// What waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,7 +81,7 @@ impl Backlog {
     }
 
     /// Sleeps. False when the collector stops before.
-    pub async fn slept(&self, duration: Duration) -> bool {
+    async fn slept(&self, duration: Duration) -> bool {
         let mut closing = self.0.is_closing.subscribe();
         tokio::time::timeout(duration, closing.wait_for(|is_closing| *is_closing)).await.is_err()
     }
@@ -91,8 +95,33 @@ impl Backlog {
         }
     }
 
-    /// Work that only reads, given up when the collector stops: `None`.
-    pub async fn unless_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    /// What a store says that has everything that was handed over before: waits until nothing waits,
+    /// and while the store cannot be read asks again. `None` when the collector stops before.
+    ///
+    /// # Errors
+    /// What asking again does not mend.
+    pub async fn read<T>(
+        &self,
+        mut reading: impl AsyncFnMut() -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut wait = RETRY.0;
+        while self.cleared().await {
+            match self.unless_stopping(Box::pin(reading())).await {
+                None => break,
+                Some(Err(error)) if error.is_transient() => {
+                    debug!(%error, "the store cannot be read; it is asked again");
+                    if !self.slept(wait).await {
+                        break;
+                    }
+                    wait = (wait * 2).min(RETRY.1);
+                }
+                Some(read) => return read.map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn unless_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut closing = self.0.is_closing.subscribe();
         tokio::select! {
             biased;

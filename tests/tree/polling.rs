@@ -5,7 +5,7 @@ use std::time::Duration;
 use candlewick::market::{Grid, Span, Symbol, Timeframe};
 use candlewick::sim::{Fault, FaultKind, SimConfig, Venue, default_symbols};
 use candlewick::status::{Health, Phase};
-use candlewick::store::{Coverage, Store, StoredCandle, SymbolState};
+use candlewick::store::{CandleSource, Coverage, Store, StoredCandle, SymbolState};
 use chrono::TimeDelta;
 
 use crate::support::faulty_transport::Contact;
@@ -233,6 +233,23 @@ fn a_collector_that_starts_after_a_market_is_gone_withdraws_what_the_last_one_to
         assert!(!invented(&stage).await.is_empty());
         stage.start().await;
         stage.until("rejected", minutes(1), is_rejected).await;
+        stage.pass(seconds(10)).await;
+        assert_nothing_is_invented(&stage).await;
+    });
+}
+
+#[test]
+fn candles_that_are_built_from_the_silence_of_a_market_that_is_gone_are_withdrawn_too() {
+    in_virtual_time(async {
+        let mut stage = Stage::new(SimConfig::default()).await;
+        stage.want_trades("kraken", "ETH/USD", &[Timeframe::M1], CandleSource::Trades, TimeDelta::hours(1)).await;
+        stage.start().await;
+        stage.until("live", minutes(60), |stage| stage.is_live("kraken:ETH/USD")).await;
+        stage.pass(minutes(10)).await;
+        stage.inject(Fault::new(FaultKind::Delist).on(Venue::KRAKEN).symbol("ETH/USD".parse().unwrap()));
+        stage.pass(minutes(3)).await;
+        assert!(!is_rejected(&stage) && !invented(&stage).await.is_empty(), "nothing shows yet that it is gone");
+        stage.until("rejected", minutes(70), is_rejected).await;
         stage.pass(seconds(10)).await;
         assert_nothing_is_invented(&stage).await;
     });

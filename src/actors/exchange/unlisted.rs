@@ -15,7 +15,7 @@ use crate::market::{Grid, Span, SpanSet, Symbol};
 use crate::store::inventory::grid_of;
 use crate::store::spool::{Backlog, Owner};
 use crate::store::{
-    CandleQuery, Coverage, LedgerChange, SeriesChange, SeriesId, SeriesRow, Store, StoreError, SymbolRow,
+    CandleQuery, CandleSource, Coverage, LedgerChange, SeriesChange, SeriesId, SeriesRow, Store, StoreError, SymbolRow,
 };
 use crate::supervise::slot::Slot;
 
@@ -69,23 +69,31 @@ async fn inferred(store: &dyn Store, row: &SymbolRow) -> Result<(Vec<SeriesRow>,
     let all = store.series_of(row.id).await?;
     let mut changes = Vec::new();
     for series in &all {
-        let spans = at_the_end(store, series.id, grid_of(row, series.timeframe)).await?;
+        let spans = at_the_end(store, series.id, grid_of(row, series.timeframe), row.candle_source).await?;
         if !spans.is_empty() {
-            let withdrawn = |span: &Span| LedgerChange::Withdraw(*span, Coverage::missing(NOT_LISTED));
-            let ledger = spans.spans().iter().map(withdrawn).collect();
+            let missing = Coverage::missing(NOT_LISTED);
+            let withdrawn =
+                |span: &Span| [LedgerChange::Unverify(*span), LedgerChange::Withdraw(*span, missing.clone())];
+            let ledger = spans.spans().iter().flat_map(withdrawn).collect();
             changes.push(SeriesChange { ledger, ..SeriesChange::new(series.id) });
         }
     }
     Ok((all, changes))
 }
 
-/// The inferred bars at the end of a series that nothing has verified.
-async fn at_the_end(store: &dyn Store, series: SeriesId, grid: Grid) -> Result<SpanSet, StoreError> {
+/// The inferred bars at the end of a series that nothing has verified. Of those that are built from
+/// trades it is the same silence that verifies them.
+async fn at_the_end(
+    store: &dyn Store,
+    series: SeriesId,
+    grid: Grid,
+    built_from: CandleSource,
+) -> Result<SpanSet, StoreError> {
     let mut inferred = SpanSet::new();
     for entry in store.ledger(series).await?.into_iter().rev() {
         match entry.coverage {
-            Coverage::Complete { verified: true } => break,
-            Coverage::Complete { verified: false } => {}
+            Coverage::Complete { verified: true } if built_from == CandleSource::Venue => break,
+            Coverage::Complete { .. } => {}
             Coverage::Missing { .. } | Coverage::Unavailable { .. } => continue,
         }
         let mut span = entry.span;

@@ -66,33 +66,36 @@ async fn keys_that_come_twice_in_a_batch_are_one_row() {
 
 #[tokio::test]
 async fn a_row_that_is_deleted_by_hand_while_it_is_corrected_is_there_afterwards() {
-    let server = Server::shared();
-    let url = server.database();
-    let store = open(&url).await;
-    let series = minutes_of(&*store, "BTC/USD").await;
-    store.write(&batch(vec![minutes(&series, 0, 10)])).await.unwrap();
-    // Between the reading of the rows that a batch meets and their correction.
-    let delete = format!("DELETE FROM candles WHERE open_time = '{}' AND revision = 0", minute(4).to_rfc3339());
-    server.sql(
-        name(&url),
-        &format!(
-            "CREATE FUNCTION by_hand() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {delete}; RETURN NULL; END $$;
-             CREATE TRIGGER by_hand AFTER INSERT ON candles FOR EACH STATEMENT EXECUTE FUNCTION by_hand()"
-        ),
-    );
-    let mut again = minutes(&series, 0, 12);
-    for new in &mut again.candles[..10] {
-        new.candle.close = 101.0;
-        new.candle.high = 101.0;
+    // Many rows of one series are updated by key, few are inserted and conflict.
+    for rows in [10, 200] {
+        let server = Server::shared();
+        let url = server.database();
+        let store = open(&url).await;
+        let series = minutes_of(&*store, "BTC/USD").await;
+        store.write(&batch(vec![minutes(&series, 0, rows)])).await.unwrap();
+        // Between the reading of the rows that a batch meets and their correction.
+        let delete = format!("DELETE FROM candles WHERE open_time = '{}' AND revision = 0", minute(4).to_rfc3339());
+        server.sql(
+            name(&url),
+            &format!(
+                "CREATE FUNCTION by_hand() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {delete}; RETURN NULL; END $$;
+                 CREATE TRIGGER by_hand AFTER INSERT ON candles FOR EACH STATEMENT EXECUTE FUNCTION by_hand()"
+            ),
+        );
+        let mut again = minutes(&series, 0, rows + 2);
+        for new in &mut again.candles[..rows as usize] {
+            new.candle.close = 101.0;
+            new.candle.high = 101.0;
+        }
+        let outcomes = store.write(&batch(vec![again])).await.unwrap();
+        assert_eq!((outcomes[0].inserted, outcomes[0].revisions.len()), (2, rows as usize));
+        assert_eq!(held(&*store, &series).await, (rows as usize + 2, 1));
+        let closes = "SELECT count(*) FROM candles WHERE close = 101 AND revision = 1";
+        assert_eq!(server.sql(name(&url), closes), rows.to_string());
+        let kept =
+            "SELECT count(*) || ' of ' || min(close) || ' to ' || max(close) FROM candle_revisions WHERE revision = 0";
+        assert_eq!(server.sql(name(&url), kept), format!("{rows} of 100 to 100"));
     }
-    let outcomes = store.write(&batch(vec![again])).await.unwrap();
-    assert_eq!((outcomes[0].inserted, outcomes[0].revisions.len()), (2, 10));
-    assert_eq!(held(&*store, &series).await, (12, 1));
-    let closes = "SELECT count(*) FROM candles WHERE close = 101 AND revision = 1";
-    assert_eq!(server.sql(name(&url), closes), "10");
-    let kept =
-        "SELECT count(*) || ' of ' || min(close) || ' to ' || max(close) FROM candle_revisions WHERE revision = 0";
-    assert_eq!(server.sql(name(&url), kept), "10 of 100 to 100");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

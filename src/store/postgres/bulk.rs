@@ -22,10 +22,15 @@ pub struct Bulk<'a, C> {
     /// A tuple of [`Column`]s.
     pub columns: C,
     pub after: &'a str,
+    /// Whether it comes again word for word: it stays prepared.
+    pub is_repeated: bool,
 }
 
 impl<C: QueryFragment<Pg>> QueryFragment<Pg> for Bulk<'_, C> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        if !self.is_repeated {
+            out.unsafe_to_cache_prepared();
+        }
         out.push_sql(self.before);
         out.push_sql(" SELECT ");
         self.columns.walk_ast(out.reborrow())?;

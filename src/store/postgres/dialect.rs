@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Bool, Double, Integer, Nullable, SmallInt, Text}
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use super::super::fault::Fault;
-use super::super::tables::moment::{Micros, Moment};
+use super::super::tables::moment::{Micros, Moment, instant};
 use super::super::tables::records::{
     CandleRecord, CoverageRecord, EventRecord, FormingRecord, RevisionRecord, TradeRecord,
 };
@@ -56,24 +56,34 @@ fn replacement(table: &str, columns: &[&str], key: &str) -> String {
     )
 }
 
-/// Writes rows by arrays of their columns, and counts those that were written. `$around` makes of the columns' names
-/// what stands before the arrays and after them.
+/// Rows of one series from which on it pays to update them by a statement of their own.
+const WORTH_AN_UPDATE: usize = 100;
+
+/// What stands around arrays of columns.
+struct Around {
+    before: String,
+    after: String,
+    is_repeated: bool,
+}
+
+/// Writes rows by arrays of their columns, and counts those that were written. `$around` makes what stands around
+/// them of the columns' names.
 macro_rules! write_rows {
     ($connection:expr, $rows:expr, $around:expr;
      $($($part:ident).+ : $type:ty as $column:literal),+ $(,)?) => {{
-        let (before, after) = $around(&[$($column),+]);
+        let Around { before, after, is_repeated } = $around(&[$($column),+]);
         let mut written = 0;
         for rows in $rows.chunks(ROWS_PER_STATEMENT) {
             let columns = ($(Column::<$type, _>::of(rows.iter().map(|row| &row.$($part).+)),)+);
-            written += Bulk { before: &before, columns, after: &after }.execute($connection)?;
+            written += Bulk { before: &before, columns, after: &after, is_repeated }.execute($connection)?;
         }
         written
     }};
 }
 
 /// New rows; `after` says what becomes of one that is there already.
-fn insertion(table: &str, columns: &[&str], after: String) -> (String, String) {
-    (format!("INSERT INTO {table} ({})", columns.join(", ")), after)
+fn insertion(table: &str, columns: &[&str], after: String) -> Around {
+    Around { before: format!("INSERT INTO {table} ({})", columns.join(", ")), after, is_repeated: true }
 }
 
 /// The columns of candles.
@@ -114,19 +124,36 @@ pub fn insert_candles(connection: &mut Connection, rows: &[CandleRecord]) -> Res
 
 /// Rows that are there. Should somebody have deleted one by hand since it was read, it is written anew.
 pub fn replace_candles(connection: &mut Connection, rows: &[CandleRecord]) -> Result<(), Fault> {
-    // By key: no conflict has to be found and locked before the row is updated.
-    let replaced = write_candles!(connection, rows, |columns: &[&str]| {
+    let mut others = Vec::new();
+    for rows in rows.chunk_by(|one, next| one.series_id == next.series_id) {
+        if rows.len() < WORTH_AN_UPDATE || update_candles(connection, rows)? < rows.len() {
+            others.extend_from_slice(rows);
+        }
+    }
+    insert_candles(connection, &others)
+}
+
+/// Updates rows of one series by key, so that no conflict has to be found and locked before; counts
+/// those that were there. The series and the time they span stand in the statement as constants: of
+/// compressed rows TimescaleDB unpacks what constants select, and otherwise all.
+fn update_candles(connection: &mut Connection, rows: &[CandleRecord]) -> Result<usize, Fault> {
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(0) };
+    let (from, to) = (instant(first.open_time, "candles")?, instant(last.open_time, "candles")?);
+    let among = format!(
+        "candles.series_id = {} AND candles.open_time BETWEEN TIMESTAMPTZ '{}' AND TIMESTAMPTZ '{}'",
+        first.series_id,
+        from.to_rfc3339(),
+        to.to_rfc3339()
+    );
+    Ok(write_candles!(connection, rows, |columns: &[&str]| {
         let (names, of_new) = (columns.join(", "), columns.iter().map(|column| format!("new.{column}")));
-        (
-            format!("WITH new ({names}) AS ("),
-            format!(
-                ") UPDATE candles SET ({names}) = ROW ({}) FROM new \
-                 WHERE candles.series_id = new.series_id AND candles.open_time = new.open_time",
-                of_new.collect::<Vec<_>>().join(", ")
-            ),
-        )
-    });
-    if replaced < rows.len() { insert_candles(connection, rows) } else { Ok(()) }
+        let before = format!("WITH new ({names}) AS (");
+        let after = format!(
+            ") UPDATE candles SET ({names}) = ROW ({}) FROM new WHERE {among} AND candles.open_time = new.open_time",
+            of_new.collect::<Vec<_>>().join(", ")
+        );
+        Around { before, after, is_repeated: false }
+    }))
 }
 
 pub fn insert_revisions(connection: &mut Connection, rows: &[RevisionRecord]) -> Result<(), Fault> {
@@ -221,7 +248,7 @@ pub fn read_ledgers(
                  next_attempt_at, updated_at FROM spoken_of JOIN coverage ON coverage.series_id = spoken_of.series_id \
                  AND coverage.from_time <= spoken_of.to_time AND coverage.to_time >= spoken_of.from_time \
                  ORDER BY coverage.series_id, coverage.from_time";
-    Ok(Bulk { before, columns, after }.load(connection)?)
+    Ok(Bulk { before, columns, after, is_repeated: true }.load(connection)?)
 }
 
 /// Deletes entries by series and begin, then replaces or adds others.
@@ -238,7 +265,7 @@ pub fn write_ledgers(
         let before = "WITH gone (series_id, from_time) AS (";
         let after = ") DELETE FROM coverage USING gone \
                      WHERE coverage.series_id = gone.series_id AND coverage.from_time = gone.from_time";
-        Bulk { before, columns, after }.execute(connection)?;
+        Bulk { before, columns, after, is_repeated: true }.execute(connection)?;
     }
     write_rows!(
         connection, written,
@@ -268,7 +295,7 @@ pub fn update_heads(connection: &mut Connection, heads: &[&SeriesHead]) -> Resul
     let before = "WITH head (id, observed_until, last_sequence) AS (";
     let after = ") UPDATE series SET observed_until = head.observed_until, last_sequence = head.last_sequence \
                  FROM head WHERE series.id = head.id";
-    Bulk { before, columns, after }.execute(connection)?;
+    Bulk { before, columns, after, is_repeated: true }.execute(connection)?;
     Ok(())
 }
 

@@ -18,8 +18,8 @@ use super::super::fault::Fault;
 use super::super::{Access, StoreError};
 use super::error::{self, into_store_error};
 use super::location::Location;
-use super::tls;
 use super::wire::{Heard, Tap};
+use super::{timescale, tls};
 
 /// A connection that blocks.
 pub type Connection = AsyncConnectionWrapper<AsyncPgConnection>;
@@ -90,8 +90,8 @@ impl Dialler {
         };
         let connection = self.handle.block_on(dialling)?;
         let mut link = Link { connection: connection.into(), heard };
-        let session =
-            if self.access == Access::ReadOnly { format!("{SESSION}{READ_ONLY}") } else { SESSION.to_owned() };
+        let read_only = if self.access == Access::ReadOnly { READ_ONLY } else { "" };
+        let session = format!("{SESSION}; {}{read_only}", timescale::SESSION);
         link.run(&self.location, |connection| Ok(connection.batch_execute(&session)?))?;
         Ok(link)
     }

@@ -1,6 +1,6 @@
 //! TimescaleDB: candles and trades in chunks of time, old chunks compressed. An extra of
-//! `candlewick migrate` for databases that have the extension; nothing else knows of it, and rows in
-//! compressed chunks are corrected like any other (TimescaleDB 2.11 or newer).
+//! `candlewick migrate` for databases that have the extension; rows in compressed chunks are corrected
+//! like any other (TimescaleDB 2.11 or newer).
 
 use std::time::Duration;
 
@@ -34,6 +34,14 @@ const TABLES: [[&str; 4]; 2] =
 
 /// What must be done to `trades` before.
 const TRADES_BY_TIME: &str = include_str!("trades_by_time.sql");
+
+/// What a connection sets: a correction may unpack as many rows as it needs. Versions that have a limit
+/// refuse one that is spread over more than 100,000; others know no such setting.
+pub(super) const SESSION: &str = "DO $$ BEGIN \
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN \
+        PERFORM set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', false); \
+    END IF; \
+    EXCEPTION WHEN OTHERS THEN NULL; END $$";
 
 #[derive(QueryableByName)]
 struct Answer {

@@ -328,6 +328,33 @@ async fn a_dropped_stalled_or_half_open_line_behaves_as_scripted() {
     assert!(silence.is_err(), "a half-open line stays silent after the fault has passed: {silence:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_reads_late_is_told_what_was_traded_before_a_market_was_delisted_and_no_more() {
+    let (transport, clock) = running(quiet_config());
+    let mut trades = connect(&transport, "/binance/ws/btcusdt@aggTrade").await;
+    let mut candles = connect(&transport, "/binance/ws/btcusdt@kline_1m").await;
+    let delist = Fault::new(FaultKind::Delist).on(Venue::BINANCE).symbol("BTC/USDT".parse().unwrap());
+    inject(&transport, Fault { after: Duration::from_secs(600), ..delist });
+    // Subscribed; then nobody reads for an hour.
+    let first = text(&mut trades).await["T"].as_i64().unwrap();
+    clock.sleep(Duration::from_secs(3600)).await;
+    let mut told = vec![first];
+    while let Ok(frame) = tokio::time::timeout(Duration::from_secs(60), text(&mut trades)).await {
+        told.push(frame["T"].as_i64().unwrap());
+    }
+    let span = Span::new(epoch(), clock.now());
+    let truth = true_trades(&transport.simulator, "binance", "BTC/USDT", span);
+    let times: Vec<i64> = truth.iter().map(|trade| trade.time.timestamp_millis()).collect();
+    assert!(times.iter().all(|time| told.contains(time)) && told.len() > 20, "{} of {}", told.len(), times.len());
+    assert!(told.iter().max() <= times.iter().max());
+    let mut closed = 0;
+    while let Ok(frame) = tokio::time::timeout(Duration::from_secs(60), text(&mut candles)).await {
+        assert!(frame["k"]["t"].as_i64().unwrap() < epoch().timestamp_millis() + 600_000, "{frame}");
+        closed += usize::from(frame["k"]["x"] == true);
+    }
+    assert!((9..=10).contains(&closed), "{closed}");
+}
+
 #[tokio::test]
 async fn faults_of_requests_strike_as_scripted_and_are_counted() {
     let (transport, clock) = started(quiet_config());

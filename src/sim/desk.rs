@@ -107,7 +107,8 @@ impl<K: Ord + Clone> Desk<K> {
         self.schedule.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Tells everything that is due. Delisted markets are silent.
+    /// Tells everything that is due. Delisted markets are silent; what they had to tell before, and could
+    /// not because nobody read on, is told.
     pub(crate) fn tell(&mut self, world: &World, now_ns: i64, mut say: impl FnMut(&K, &Market, News<'_>)) {
         while let Some(&Reverse((at, id))) = self.schedule.peek() {
             if at > now_ns {
@@ -116,7 +117,9 @@ impl<K: Ord + Clone> Desk<K> {
             self.schedule.pop();
             let Some(line) = self.lines.get_mut(&id) else { continue };
             let market = line.feed.market.clone();
-            let is_listed = world.is_listed(&market);
+            let is_listed = world.was_listed(&market, now_ns.saturating_sub(at));
+            // Where it was listed or delisted in between, one event after the other.
+            let until = if is_listed == world.is_listed(&market) { now_ns } else { at };
             let key = &line.key;
             let mut say = |news: News<'_>| {
                 if is_listed {
@@ -125,13 +128,13 @@ impl<K: Ord + Clone> Desk<K> {
             };
             match &mut line.candles {
                 None => {
-                    let ticks: Vec<Tick> = std::iter::from_fn(|| line.feed.take(now_ns)).collect();
+                    let ticks: Vec<Tick> = std::iter::from_fn(|| line.feed.take(until)).collect();
                     if !ticks.is_empty() {
                         say(News::Trades(&ticks));
                     }
                 }
                 Some(candles) if candles.manner.closes => candles.catch_up(world, &mut line.feed, at, say),
-                Some(candles) => candles.follow(&mut line.feed, now_ns, say),
+                Some(candles) => candles.follow(&mut line.feed, until, say),
             }
             self.schedule.push(Reverse((line.next_event(), id)));
         }

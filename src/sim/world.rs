@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::market::Symbol;
 
 use super::calendar::{Frame, MINUTE};
 use super::dice::mix;
@@ -137,11 +136,6 @@ impl World {
         markets.iter().filter(|market| self.is_listed(market))
     }
 
-    fn is_delisted(&self, venue: Venue, symbol: &Symbol) -> bool {
-        let pick = |kind: &FaultKind| (*kind == FaultKind::Delist).then_some(());
-        self.faults.holds(venue, Some(symbol), self.clock_ns(), pick).is_some()
-    }
-
     /// The venue's time at which a market is delisted for good: nobody trades there from then on.
     pub(crate) fn gone_from_ns(&self, market: &Market) -> Option<i64> {
         let venue = market.listing.venue;
@@ -151,7 +145,14 @@ impl World {
 
     /// False once a fault has delisted the market.
     pub(crate) fn is_listed(&self, market: &Market) -> bool {
-        !self.is_delisted(market.listing.venue, &market.listing.symbol)
+        self.was_listed(market, 0)
+    }
+
+    /// Whether a market was listed so long ago.
+    pub(crate) fn was_listed(&self, market: &Market, ago_ns: i64) -> bool {
+        let pick = |kind: &FaultKind| (*kind == FaultKind::Delist).then_some(());
+        let (venue, symbol) = (market.listing.venue, &market.listing.symbol);
+        self.faults.holds(venue, Some(symbol), self.clock_ns().saturating_sub(ago_ns), pick).is_none()
     }
 
     /// A market by any of its names, delisted or not.

@@ -36,7 +36,7 @@ impl Gate {
 impl ExchangeActor {
     pub(super) fn close_gate(&mut self, why: String, ctx: &mut Context<Self>) {
         let was_open = self.gate.is_open();
-        if was_open {
+        if !matches!(self.gate, Gate::Closed(_)) {
             warn!(exchange = self.setup.venue.id(), why, "the venue does not answer as it should; calls wait");
         }
         self.gate = Gate::Closed(why);

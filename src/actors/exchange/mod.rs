@@ -7,6 +7,7 @@ mod gate;
 mod report;
 mod rest;
 mod rotation;
+mod settings;
 mod streams;
 mod symbols;
 mod tickers;
@@ -25,10 +26,7 @@ use self::gate::Gate;
 use self::rest::{CandleWork, Rest, TradeWork, Work};
 use self::streams::Lines;
 use self::tickers::Tickers;
-use super::messages::{
-    Configure, Door, FetchCandles, FetchError, FetchTrades, FetchedPage, FetchedTrades, KeepFrom, Stop, TurnedAway,
-    away,
-};
+use super::messages::{Door, FetchCandles, FetchError, FetchTrades, FetchedPage, FetchedTrades, Stop, TurnedAway};
 use super::probe::ProbeActor;
 use super::status::StatusActor;
 use super::stream::{StreamActor, StreamKey};
@@ -38,10 +36,10 @@ use super::venue::Venue;
 use super::writer::WriterActor;
 use crate::config::RestartPolicies;
 use crate::engine::budget::Budget;
-use crate::exchange::{Instrument, InstrumentSource};
+use crate::exchange::Instrument;
 use crate::market::Symbol;
 use crate::store::spool::Backlog;
-use crate::store::{ExchangeMode, ExchangeRow, Store, SymbolRow, SymbolState};
+use crate::store::{ExchangeRow, Store, SymbolRow};
 use crate::supervise::children::Children;
 use crate::supervise::connections::{DeafPolicy, RotationPolicy};
 use crate::supervise::exit::{Exit, ExitGuard};
@@ -187,72 +185,9 @@ impl ExchangeActor {
         ctx.stop();
     }
 
-    fn configure(&mut self, configure: Configure, ctx: &mut Context<Self>) {
-        let mode_changed = configure.exchange.mode != self.setup.row.mode;
-        self.setup.row = configure.exchange;
-        let mut next = by_name(configure.symbols);
-        let gone: Vec<Symbol> = self.wanted.keys().filter(|symbol| !next.contains_key(*symbol)).cloned().collect();
-        for symbol in gone {
-            self.stop_symbol(&symbol);
-            self.wanted.remove(&symbol);
-            self.lines.polled.forget(&symbol);
-            if self.symbols.remove(&symbol).is_none() {
-                self.forget(&symbol);
-            }
-        }
-        let mut fresh = Vec::new();
-        while let Some((symbol, row)) = next.pop_first() {
-            let known = self.wanted.insert(symbol.clone(), row.clone());
-            match known {
-                Some(known) if wants_the_same(&known, &row) => {
-                    if let Some(addr) = self.symbols.addr(&symbol)
-                        && begins_later(&known, &row)
-                    {
-                        addr.do_send(KeepFrom(row));
-                    }
-                }
-                Some(_) => {
-                    // A living child ends and its next life has the new settings; others start now.
-                    self.stop_symbol(&symbol);
-                    if self.symbols.addr(&symbol).is_none() {
-                        self.symbols.remove(&symbol);
-                        fresh.push(symbol);
-                    }
-                }
-                None => fresh.push(symbol),
-            }
-        }
-        for symbol in &fresh {
-            self.start_symbol(symbol, ctx);
-        }
-        if fresh.iter().any(|symbol| !self.instruments.contains_key(symbol)) {
-            match self.setup.venue.capabilities().instruments {
-                InstrumentSource::PerSymbol => self.describe_rest(ctx),
-                InstrumentSource::List => self.start_probe(ctx),
-            }
-        }
-        if mode_changed {
-            self.mode_changed(ctx);
-        }
-        self.trim_readings();
-        self.report();
-    }
-
     /// The rows of which more is wanted than the ticker.
     fn collected(&self) -> impl Iterator<Item = &SymbolRow> {
         self.wanted.values().map(|row| &**row).filter(|row| !row.only_ticker)
-    }
-
-    fn mode_changed(&mut self, ctx: &mut Context<Self>) {
-        if self.setup.row.mode == ExchangeMode::Poll {
-            let symbols: Vec<Symbol> = self.wanted.keys().cloned().collect();
-            symbols.iter().for_each(|symbol| self.detach(symbol, away::CONFIGURED));
-            self.streams.living().for_each(|(_, stream)| stream.do_send(Stop));
-        } else if self.streams_work {
-            self.attach_all(ctx);
-        } else {
-            self.start_probe(ctx);
-        }
     }
 
     fn stop_symbols_when_streams_ended(&mut self, ctx: &mut Context<Self>) {
@@ -279,25 +214,6 @@ impl ExchangeActor {
 /// Rows that the actors of their symbols share.
 fn by_name(rows: Vec<SymbolRow>) -> BTreeMap<Symbol, Arc<SymbolRow>> {
     rows.into_iter().map(|row| (row.symbol.clone(), Arc::new(row))).collect()
-}
-
-/// True when a change of the row does not concern its actor, or only in that less of the past is kept.
-fn wants_the_same(known: &SymbolRow, row: &SymbolRow) -> bool {
-    let pausing = |state: &SymbolState| *state == SymbolState::Paused;
-    let parts = || row.parts().into_iter();
-    known.timeframes == row.timeframes
-        && parts().all(|part| known.begin(part) <= row.begin(part))
-        && known.backfill_from <= row.backfill_from
-        && known.collect_candles == row.collect_candles
-        && known.collect_trades == row.collect_trades
-        && known.candle_source == row.candle_source
-        && known.only_ticker == row.only_ticker
-        && pausing(&known.state) == pausing(&row.state)
-}
-
-/// True when some of what is kept of a symbol begins later than it did.
-fn begins_later(known: &SymbolRow, row: &SymbolRow) -> bool {
-    known.backfill_from < row.backfill_from || row.parts().into_iter().any(|part| known.begin(part) < row.begin(part))
 }
 
 impl Actor for ExchangeActor {
@@ -362,16 +278,6 @@ impl Handler<TurnedAway> for ExchangeActor {
 
     fn handle(&mut self, message: TurnedAway, _: &mut Context<Self>) {
         self.turned_away(message);
-    }
-}
-
-impl Handler<Configure> for ExchangeActor {
-    type Result = ();
-
-    fn handle(&mut self, message: Configure, ctx: &mut Context<Self>) {
-        if !self.is_stopping {
-            self.configure(message, ctx);
-        }
     }
 }
 

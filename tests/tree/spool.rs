@@ -1,12 +1,13 @@
 //! A tree on a server that is away: symbols go on, fetch nothing twice, claim nothing, and begin anew
 //! where the server refuses what it was promised.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use candlewick::market::{Grid, Span, Timeframe};
-use candlewick::sim::{Fault, FaultKind, SimConfig, Venue};
+use candlewick::sim::{Fault, FaultKind, SimConfig, Venue, default_symbols};
 use candlewick::status::Health;
 use candlewick::store::SeriesChange;
 use chrono::TimeDelta;
@@ -93,6 +94,35 @@ fn what_has_piled_up_is_written_batch_by_batch() {
         for rows in batches.iter().filter(|rows| !rows.is_empty()) {
             assert!(rows[..rows.len() - 1].iter().sum::<usize>() < FULL, "{rows:?}");
         }
+    });
+}
+
+#[test]
+fn one_transaction_has_the_changes_of_some_symbols_only_however_many_wait() {
+    in_virtual_time(async {
+        const SYMBOLS: usize = 400;
+        const TOGETHER: usize = 256;
+        let config = SimConfig { symbols_per_exchange: SYMBOLS, ..SimConfig::default() };
+        let mut stage = Stage::new(config).await;
+        for symbol in default_symbols(Venue::BINANCE, SYMBOLS) {
+            stage.want("binance", symbol.as_str(), &[Timeframe::M1], TimeDelta::minutes(5)).await;
+        }
+        fill_up(&stage);
+        stage.start().await;
+        stage.pass(minutes(2)).await;
+        let batches = Arc::new(Mutex::new(Vec::new()));
+        let seen = batches.clone();
+        stage.store.script(move |call| {
+            if let StoreCall::Write(batch) = call {
+                seen.lock().unwrap().push(batch.series.iter().map(|change| change.series).collect::<BTreeSet<_>>());
+            }
+            Deed::Proceed
+        });
+        stage.pass(minutes(2)).await;
+        let batches = batches.lock().unwrap();
+        let told: BTreeSet<_> = batches.iter().flatten().collect();
+        assert_eq!(told.len(), SYMBOLS);
+        assert_eq!(batches.iter().map(BTreeSet::len).max(), Some(TOGETHER));
     });
 }
 

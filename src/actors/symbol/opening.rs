@@ -180,12 +180,15 @@ async fn open_tape(
     let unavailable: SpanSet = coverage.unavailable.into_iter().map(|(span, _)| span).collect();
     let mut tape = Tape::new(rules, coverage.spans, unavailable, ranges, venue.now());
     given_up.into_iter().for_each(|span| tape.give_up(span, venue.now()));
+    let doubted = tape.reconsider();
     let live = Live::new(LiveRules {
         ids_are_dense: capabilities.trade_stream.is_some_and(|stream| stream.ids_are_dense),
         grids: series.iter().filter(|s| matches!(s.feed, Feed::Built { .. })).map(Series::grid).collect(),
         quiet: capabilities.quiet,
     });
-    Ok(Some(Box::new(TapeSide::new(row.id, tape, live, row.collect_trades))))
+    let mut side = Box::new(TapeSide::new(row.id, tape, live, row.collect_trades));
+    doubted.into_iter().for_each(|span| side.withdraw(span, venue.now()));
+    Ok(Some(side))
 }
 
 /// Since when trades are collected: a bucket that is built from them needs them from its beginning, but

@@ -71,8 +71,10 @@ struct Run {
     /// All trades of `[from, until)` have been delivered.
     from: DateTime<Utc>,
     until: DateTime<Utc>,
-    /// The newest trade in order, and whether it was delivered by this run.
+    /// The newest trade in order.
     last: Option<u64>,
+    /// The oldest one before which others may come yet; 0 where the run goes on from a known one.
+    first: u64,
     /// Trades whose predecessors have not come yet, and since when they wait.
     ahead: BTreeMap<u64, Trade>,
     waiting_since: Option<DateTime<Utc>>,
@@ -86,6 +88,7 @@ impl Run {
             from,
             until: from,
             last: None,
+            first: 0,
             ahead: BTreeMap::new(),
             waiting_since: None,
             builder: builder(rules, from),
@@ -248,6 +251,7 @@ impl Live {
             return self.count(&trade);
         };
         match run.last {
+            Some(_) if last < run.first && run.from <= trade.time => self.earlier(trade, heard),
             Some(known) if last <= known => {}
             Some(known) if first > known + 1 => {
                 if let Entry::Vacant(place) = run.ahead.entry(first) {
@@ -259,6 +263,9 @@ impl Live {
             // Part of it was told before, in another cut: REST tells it apart.
             Some(known) if first <= known => self.restart(trade.time, heard),
             _ => {
+                if run.last.is_none() {
+                    run.first = first;
+                }
                 heard.fresh.push(trade.clone());
                 run.last = Some(last);
                 IdRange::of(std::slice::from_ref(&trade)).into_iter().for_each(|id| heard.ids.insert(id));
@@ -266,6 +273,20 @@ impl Live {
                 self.catch_up(heard);
             }
         }
+    }
+
+    /// Takes a trade that comes after the one the run began with, and was traded before it. Should
+    /// there be others between them, their ids tell.
+    fn earlier(&mut self, trade: Trade, heard: &mut Heard) {
+        let Some(run) = &mut self.run else { return };
+        IdRange::of(std::slice::from_ref(&trade)).into_iter().for_each(|id| heard.ids.insert(id));
+        if let (Some(first), Some(last)) = (trade.id.number(), trade.last_id.number())
+            && last + 1 == run.first
+        {
+            run.first = first;
+            self.count(&trade);
+        }
+        heard.fresh.push(trade);
     }
 
     /// Takes the waiting trades whose turn has come.
@@ -279,8 +300,11 @@ impl Live {
             match run.last {
                 Some(last) if *entry.key() > last + 1 => return,
                 Some(last) if *entry.key() <= last => drop(entry.remove()),
-                _ => {
+                before => {
                     let trade = entry.remove();
+                    if before.is_none() {
+                        run.first = trade.id.number().unwrap_or(0);
+                    }
                     run.last = trade.last_id.number();
                     IdRange::of(std::slice::from_ref(&trade)).into_iter().for_each(|id| heard.ids.insert(id));
                     self.count(&trade);

@@ -98,7 +98,7 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// The tape as the store has it.
+    /// The tape as the store has it; see [`Tape::reconsider`].
     pub fn new(
         rules: TapeRules,
         known: SpanSet,
@@ -126,8 +126,13 @@ impl Tape {
         for range in ranges {
             tape.learn_ids(range);
         }
-        tape.doubt_gaps();
         tape
+    }
+
+    /// What is stated and not complete after all, as ids tell, once nothing is on its way any more.
+    pub fn reconsider(&mut self) -> Vec<Span> {
+        // A connection claims what lies this much before its newest trade.
+        self.doubt_gaps(lateness())
     }
 
     /// Trades are collected from later on now: what lies before is forgotten.
@@ -178,7 +183,7 @@ impl Tape {
         }
         proven.iter().for_each(|span| self.known.insert(*span));
         ids.iter().for_each(|range| self.learn_ids(*range));
-        self.doubt_gaps()
+        self.doubt_gaps(TimeDelta::zero())
     }
 
     fn learn_ids(&mut self, range: IdRange) {
@@ -235,12 +240,16 @@ impl Tape {
         proven.into_iter().collect::<SpanSet>().subtract(&self.wanting).spans().to_vec()
     }
 
-    /// A stretch between two known ids that are not neighbours is not complete; once.
-    fn doubt_gaps(&mut self) -> Vec<Span> {
+    /// A stretch between two known ids that are not neighbours is not complete; once. It counts as
+    /// stated when it is up to so long before its end.
+    fn doubt_gaps(&mut self, before_end: TimeDelta) -> Vec<Span> {
         let mut found = Vec::new();
         for (before, after) in self.ids.gaps() {
             let span = Span::new(before.to, after.from + TimeDelta::microseconds(1));
-            if self.known.covers(span) && self.doubted.insert((before.last, after.first)) {
+            let nearly = Span::new(before.to, after.from - before_end);
+            let is_stated =
+                self.known.covers(span) || !before_end.is_zero() && !nearly.is_empty() && self.known.covers(nearly);
+            if is_stated && self.doubted.insert((before.last, after.first)) {
                 self.known.remove(span);
                 found.push(span);
             }

@@ -68,7 +68,7 @@ impl Tape {
         if !call.is_pass {
             read.known.iter().for_each(|span| self.known.insert(*span));
             read.unavailable.iter().for_each(|(span, _)| self.unavailable.insert(*span));
-            self.doubt_gaps();
+            self.doubt_gaps(TimeDelta::zero());
         }
         if call.priority == Priority::Live && progress {
             let is_behind = is_full || read.known.is_none();

@@ -104,6 +104,7 @@ proptest! {
             if calls % 7 == 3 && restarts.next().is_some() {
                 let (known, ids) = (tape.known.clone(), tape.ids.ranges().to_vec());
                 tape = Tape::new(venue.rules(start), known, SpanSet::new(), ids, now);
+                tape.reconsider();
             }
         }
         stored.sort_by_key(|trade| trade.id.number());
@@ -174,6 +175,25 @@ fn a_missing_id_is_read_again_and_called_absent_when_a_page_holds_its_neighbours
     assert!(tape.missing(t(61), None).is_empty());
     assert_eq!(tape.ids.ranges(), [range(1, 9)]);
     assert_eq!(lost.id, TradeId::Number(5));
+}
+
+#[test]
+fn what_a_connection_claimed_in_its_last_moment_is_reconsidered_once_nothing_is_on_its_way() {
+    let venue = Venue { trades: vec![], history: TradeHistory::Forward(Depth::Full) };
+    let range = |first, last| IdRange { first, last, from: t(first as i64 * 10), to: t(last as i64 * 10) };
+    let ids = vec![range(1, 4), range(6, 6)];
+    // The newest trade is of second 60: what is heard within two seconds may come in another order.
+    let claim = Span::new(t(0), t(58));
+    let mut tape = Tape::new(venue.rules(t(0)), SpanSet::new(), SpanSet::new(), vec![], t(0));
+    assert_eq!(tape.heard(&[claim], &ids, None), []);
+    let mut tape = Tape::new(venue.rules(t(0)), [claim].into_iter().collect(), SpanSet::new(), ids, t(90));
+    let gap = Span::new(t(40), t(60) + TimeDelta::microseconds(1));
+    assert_eq!((tape.reconsider(), tape.reconsider()), (vec![gap], vec![]));
+    assert!(tape.missing(t(90), None).covers(gap));
+    // Up to where a page has been read, nothing is claimed.
+    let read: SpanSet = [Span::new(t(0), t(50))].into_iter().collect();
+    let mut tape = Tape::new(venue.rules(t(0)), read, SpanSet::new(), vec![range(1, 4), range(6, 6)], t(90));
+    assert_eq!(tape.reconsider(), []);
 }
 
 /// What reading up to second `from`, where a stream takes over, says is known; each call is sent a

@@ -51,6 +51,24 @@ fn trades_in_another_order_wait_for_those_before_them() {
 }
 
 #[test]
+fn a_trade_that_comes_after_the_one_the_run_began_with_is_no_double() {
+    let mut live = live(true);
+    live.hear(LINE, vec![trade(7, 50)], t(50));
+    let heard = live.hear(LINE, vec![trade(6, 31), trade(7, 50)], t(51));
+    assert_eq!((heard.fresh, heard.ids.ranges().len()), (vec![trade(6, 31)], 1));
+    let heard = live.hear(LINE, vec![trade(4, 29)], t(52));
+    assert_eq!((heard.fresh.len(), ids(&heard)), (1, vec![(4, 4)]), "its id tells of another between them");
+    let heard = live.hear(LINE, vec![trade(5, 30), trade(3, 1), trade(6, 31)], t(62));
+    assert_eq!(heard.fresh, [trade(5, 30)], "what was traded before the run is read by REST");
+    assert_eq!(candles(&live.hear(LINE, vec![], t(190))), [], "the minute of the ack is not ours");
+
+    let mut tied = super::tests::live(true);
+    tied.recall(LINE, &trade(4, -100));
+    let heard = tied.hear(LINE, vec![trade(4, 10), trade(5, 30), trade(5, 30)], t(40));
+    assert_eq!(heard.fresh, [trade(5, 30)], "nothing comes before a known one");
+}
+
+#[test]
 fn a_lost_trade_ends_the_run_and_what_waited_begins_the_next() {
     let mut live = live(true);
     live.hear(LINE, vec![trade(5, 30)], t(30));

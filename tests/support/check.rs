@@ -85,12 +85,21 @@ pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked
             let quiet = capabilities.quiet;
             let is_printed_by_chance =
                 |real: &TrueCandle| from_trades && quiet == QuietPolicy::Mixed && real.volume == 0.0;
+            let ledger = store.ledger(series.id).await.unwrap();
+            // A venue may count some volume late: nothing tells it of a market that went before its bars, which
+            // the ledger calls unverified, were compared.
+            let is_beyond_comparison = |open: DateTime<Utc>| {
+                let unverified = Coverage::Complete { verified: false };
+                matches!(symbol.state, SymbolState::Rejected(_))
+                    && ledger.iter().any(|entry| entry.span.contains(open) && entry.coverage == unverified)
+            };
             for row in store.candles(series.id, query).await.unwrap().into_iter().filter(|row| !is_moot(row)) {
                 checked.candles += 1;
                 let stored = row.candle;
                 let same = real.get(&stored.open_time).is_some_and(|real| {
-                    (real.open, real.high, real.low, real.close, real.volume)
-                        == (stored.open, stored.high, stored.low, stored.close, stored.volume)
+                    let is_short = stored.volume < real.volume && is_beyond_comparison(stored.open_time);
+                    (real.open, real.high, real.low, real.close) == (stored.open, stored.high, stored.low, stored.close)
+                        && (real.volume == stored.volume || is_short)
                         && (real.trades.is_none() || stored.trades.is_none() || real.trades == stored.trades)
                 });
                 if !same {
@@ -98,7 +107,6 @@ pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked
                     checked.violations.push(format!("{name}: stored {row:?} but the truth is {real:?}"));
                 }
             }
-            let ledger = store.ledger(series.id).await.unwrap();
             for entry in &ledger {
                 let inside = entry.span.intersect(wanted);
                 let lost = real.range(inside.from..inside.to.max(inside.from)).count();

@@ -380,3 +380,22 @@ fn a_quiet_beginning_finds_its_price_where_trades_are_read_backwards() {
         stage.assert_minutes(exchange, name, minutes(10)).await;
     });
 }
+
+#[test]
+fn quiet_bars_follow_what_was_left_out_though_a_pass_over_its_time_was_under_way() {
+    in_virtual_time(async {
+        let mut stage = Stage::new(SimConfig { trades_per_minute: 1.0, ..SimConfig::default() }).await;
+        let (exchange, name) = ("kraken", "ETH/USD");
+        stage.want_trades(exchange, name, &[Timeframe::M1], CandleSource::Trades, TimeDelta::hours(1)).await;
+        stage.start().await;
+        stage.pass(minutes(20)).await;
+        // Mute, but alive: its minutes are taken for quiet ones.
+        stage.inject(Fault::new(FaultKind::Maintenance).on(Venue::KRAKEN).between(Duration::ZERO, minutes(20)));
+        stage.pass(minutes(7)).await;
+        // The next life has a minute without a price, which it looks for an hour back, by a call that waits.
+        stage.stop().await;
+        stage.start().await;
+        stage.pass(minutes(30)).await;
+        stage.assert_minutes(exchange, name, minutes(5)).await;
+    });
+}

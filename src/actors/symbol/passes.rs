@@ -105,7 +105,8 @@ impl SymbolActor {
                 let page = store.trades_page(symbol, later, None, 1).await?;
                 next_trade = page.first().map(|trade| trade.time).or(known_to);
             }
-            let active = ActivePass { pass: Pass::new(span, &series, quiet), last: None, from_store };
+            let pass = Pass::new(span, &series, quiet);
+            let active = ActivePass { pass, last: None, from_store, late: SpanSet::new() };
             Ok::<_, StoreError>((active, next_trade.filter(|_| repeats_price)))
         };
         ctx.spawn(opening.into_actor(self).map(move |opened, actor, ctx| match opened {
@@ -165,6 +166,7 @@ impl SymbolActor {
         let Some(active) = self.tape.as_mut().and_then(|side| side.pass.as_mut()) else { return };
         let gap = active.pass.gap();
         let fed = active.pass.feed(trades, reached);
+        let late = active.late.clone();
         let is_over = active.pass.gap().is_none() || fed.is_err();
         if let Some(side) = self.tape.as_mut().filter(|_| is_over) {
             side.pass = None;
@@ -176,7 +178,7 @@ impl SymbolActor {
                 all.into_iter().for_each(|built| by_series.entry(built.timeframe).or_default().push(built));
                 for (timeframe, all) in by_series {
                     if let Some(series) = self.series_of(timeframe) {
-                        all.into_iter().for_each(|built| series.build_missing(built, now));
+                        all.into_iter().for_each(|built| series.build_missing(built, &late, now));
                     }
                 }
             }

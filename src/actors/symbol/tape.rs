@@ -19,7 +19,7 @@ use crate::engine::tape::live::{Heard, Live};
 use crate::engine::tape::pass::Pass;
 use crate::engine::tape::{Tape, TradeCall};
 use crate::exchange::{ErrorKind, TradeCursor, VenueError};
-use crate::market::{Span, SpanSet, Timeframe, Trade};
+use crate::market::{Grid, Span, SpanSet, Timeframe, Trade};
 use crate::store::{SymbolId, TradesChange};
 use crate::supervise::exit::Exit;
 
@@ -52,6 +52,8 @@ pub(super) struct ActivePass {
     pub last: Option<Trade>,
     /// It reads what is stored, else it reads by REST and keeps nothing.
     pub from_store: bool,
+    /// The minutes of which trades have become known since it began: it may have read too few.
+    pub late: SpanSet,
 }
 
 impl TapeSide {
@@ -240,6 +242,11 @@ impl SymbolActor {
 
     /// Final candles that trades belong to which nobody knew of are built once more from the store.
     fn build_again(&mut self, times: &[DateTime<Utc>]) {
+        if let Some(active) = self.tape.as_mut().and_then(|side| side.pass.as_mut()) {
+            let minutes = Grid::utc(Timeframe::M1);
+            let opens = times.iter().map(|time| minutes.bucket_at(*time));
+            opens.for_each(|open| active.late.insert(Span::new(open, minutes.next_open(open))));
+        }
         for series in self.series.iter_mut().filter(|series| series.book.is_from_trades()) {
             times.iter().for_each(|time| series.build_again(*time));
         }

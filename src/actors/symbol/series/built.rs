@@ -69,8 +69,10 @@ impl Series {
         self.book.trade_work(now).subtract(&self.unsaved)
     }
 
-    /// Queues what a pass over old trades decided, as far as it was missing or outdated.
-    pub fn build_missing(&mut self, built: Built, now: DateTime<Utc>) {
+    /// Queues what a pass over old trades decided, as far as it was missing or outdated. Where trades came
+    /// `late`, while it was under way, it stands for now: it is built again, and what is quiet after it.
+    pub fn build_missing(&mut self, built: Built, late: &SpanSet, now: DateTime<Utc>) {
+        let (grid, is_from_trades) = (self.grid(), self.book.is_from_trades());
         let work = self.trade_work(now);
         let wanted = |open: DateTime<Utc>| work.contains(open);
         for (candle, source, rule) in built.candles.into_iter().filter(|(candle, ..)| wanted(candle.open_time)) {
@@ -78,6 +80,9 @@ impl Series {
         }
         for span in built.complete.iter().flat_map(|span| work.within(*span).spans().to_vec()) {
             self.cover(span, true);
+            for late in late.within(span).spans().iter().filter(|_| is_from_trades) {
+                self.state(LedgerChange::Unverify(Span::new(grid.bucket_at(late.from), grid.ceil(late.to))));
+            }
         }
         for span in built.priceless.iter().flat_map(|span| work.within(*span).spans().to_vec()) {
             let change = self.book.priceless(span, now);

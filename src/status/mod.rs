@@ -168,10 +168,11 @@ impl ComponentStatus {
         }
     }
 
-    /// True when an operator should hear of the change at once: health, mode, phase or words.
+    /// True when an operator should hear of the change at once: health, mode, phase, restarts, the words of
+    /// an error, and those of the daemon, which say what is collected.
     pub fn is_news_after(&self, before: &ComponentStatus) -> bool {
         (self.health, self.mode, self.phase, self.restarts)
             != (before.health, before.mode, before.phase, before.restarts)
-            || (self.health == Health::Error && self.message != before.message)
+            || ((self.health == Health::Error || self.component == DAEMON) && self.message != before.message)
     }
 }

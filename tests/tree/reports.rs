@@ -90,3 +90,19 @@ fn a_symbol_tells_what_every_frame_changes_once_a_second_and_a_new_mode_at_once(
         assert!(stage.now() - dropped_at < TimeDelta::milliseconds(500), "{}", stage.now() - dropped_at);
     });
 }
+
+#[test]
+fn the_daemon_says_within_seconds_that_there_is_something_to_collect() {
+    in_virtual_time(async {
+        let mut stage = Stage::new(SimConfig::default()).await;
+        stage.start().await;
+        stage.pass(seconds(63)).await;
+        let said = |stage: &Stage| {
+            let rows = stage.store.status_writes().into_iter().flat_map(|(_, rows)| rows);
+            rows.filter(|row| row.component == "ohlcv_daemon").last().map(|row| row.message).unwrap_or_default()
+        };
+        assert!(said(&stage).starts_with("nothing to collect"), "{}", said(&stage));
+        stage.want("kraken", "BTC/USD", &[Timeframe::M1], TimeDelta::hours(1)).await;
+        stage.until("said", seconds(9), |stage| said(stage) == "symbols: 1, exchanges: 1").await;
+    });
+}

@@ -207,7 +207,7 @@ impl Supervisor {
         (report.health, report.phase) = (Health::Running, Phase::Live);
         report.message = match symbols {
             0 => "nothing to collect: candlewick symbols add EXCHANGE SYMBOL".to_owned(),
-            _ => format!("{symbols} symbols of {} exchanges", self.wanted.len()),
+            _ => format!("symbols: {symbols}, exchanges: {}", self.wanted.len()),
         };
         status.do_send(Report(report));
     }

@@ -85,6 +85,7 @@ pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked
             let quiet = capabilities.quiet;
             let is_printed_by_chance =
                 |real: &TrueCandle| from_trades && quiet == QuietPolicy::Mixed && real.volume == 0.0;
+            let second = |span: Span| grid.next_open(grid.bucket_at(span.from));
             let ledger = store.ledger(series.id).await.unwrap();
             // A venue may count some volume late: nothing tells it of a market that went before its bars, which
             // the ledger calls unverified, were compared.
@@ -137,8 +138,8 @@ pub async fn values(store: &dyn Store, ask: Ask<'_>, now: DateTime<Utc>, checked
                     // Nobody works on it: it stays as it is until that changes.
                     Coverage::Missing { .. } if symbol.state != SymbolState::Active => {}
                     // Where quiet buckets have no rows, the last one is proven by the next row or by its age; and
-                    // where they are built of trades, and only these are stamped, by the next trade.
-                    Coverage::Missing { .. } if from_trades && !has_traded_since(&real, inside.from) => {}
+                    // where they are built of trades, and only these are stamped, by a trade in a later bucket.
+                    Coverage::Missing { .. } if from_trades && !has_traded_since(&real, second(inside)) => {}
                     Coverage::Missing { .. } if lost == 0 && inside.to > now - TimeDelta::hours(2) => {}
                     Coverage::Missing { .. } if inside.to > now - TimeDelta::minutes(5) => {}
                     Coverage::Missing { .. } => {

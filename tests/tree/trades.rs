@@ -382,6 +382,26 @@ fn a_quiet_beginning_finds_its_price_where_trades_are_read_backwards() {
 }
 
 #[test]
+fn candles_that_were_read_before_a_stream_claimed_their_trades_are_compared_with_them() {
+    in_virtual_time(async {
+        let (exchange, name) = ("binanceusdm", "BTC/USDT:USDT");
+        // Its connection lives, and says when it speaks again that nothing was traded in all this time. How long it
+        // is mute decides what comes first: this claim, or the candles that REST tells.
+        for mute in [840, 845, 851, 857] {
+            let mut stage = Stage::new(SimConfig { trades_per_minute: 4.0, ..SimConfig::default() }).await;
+            stage.config.deaf.within = minutes(120);
+            stage.want_trades(exchange, name, &[Timeframe::M1], CandleSource::Venue, TimeDelta::hours(3)).await;
+            stage.start().await;
+            stage.until("live", minutes(5), |stage| stage.is_live("binanceusdm:BTC/USDT:USDT")).await;
+            let maintenance = Fault::new(FaultKind::Maintenance).on(exchange.parse().unwrap());
+            stage.inject(maintenance.between(Duration::ZERO, seconds(mute)));
+            stage.pass(minutes(50)).await;
+            stage.assert_trades(exchange, name, stage.now() - minutes(2)).await;
+        }
+    });
+}
+
+#[test]
 fn quiet_bars_follow_what_was_left_out_though_a_pass_over_its_time_was_under_way() {
     in_virtual_time(async {
         let mut stage = Stage::new(SimConfig { trades_per_minute: 1.0, ..SimConfig::default() }).await;

@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::SymbolActor;
 use crate::exchange::AmountUnit;
+use crate::market::ledger::LedgerChange;
 use crate::market::{Candle, Span, Trade, TradeId};
 use crate::store::{Store, StoreError, SymbolId};
 
@@ -56,13 +57,30 @@ impl Comparison {
 }
 
 impl SymbolActor {
+    /// True where candles can tell that trades were left out.
+    fn compares_trades(&self) -> bool {
+        // Contracts are converted, and their sums rounded.
+        self.tape.as_ref().is_some_and(|side| side.keeps && side.tape.can_be_wanting())
+            && self.setup.instrument.amount_unit == AmountUnit::Base
+    }
+
+    /// A stream claims all trades of a stretch: candles of its time that were read before have not been
+    /// compared with them, and are read once more. So it is where an exchange was mute for a while.
+    pub(super) fn compare_claimed(&mut self, claimed: Span, now: DateTime<Utc>) {
+        let compares = self.compares_trades();
+        let Some(series) = self.series.first_mut().filter(|series| compares && !series.book.is_from_trades()) else {
+            return;
+        };
+        let from = series.grid().bucket_at(claimed.from);
+        let read = Span::new(from, series.grid().ceil(claimed.to).min(series.book.fresh_from(now)));
+        if !read.is_empty() {
+            series.state(LedgerChange::Unverify(read));
+        }
+    }
+
     /// What of a page of candles can be compared with trades that count as complete.
     pub(super) fn comparison(&self, index: usize, rows: &[Candle], now: DateTime<Utc>) -> Option<Comparison> {
-        let side = self.tape.as_ref().filter(|side| side.keeps && side.tape.can_be_wanting())?;
-        // Contracts are converted, and their sums rounded.
-        if index != 0 || self.setup.instrument.amount_unit != AmountUnit::Base {
-            return None;
-        }
+        let side = self.tape.as_ref().filter(|_| index == 0 && self.compares_trades())?;
         let grid = self.series[index].grid();
         let traded = rows.iter().filter(|row| row.volume > 0.0);
         let rows: Vec<_> = traded

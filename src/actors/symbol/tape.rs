@@ -209,6 +209,7 @@ impl SymbolActor {
             trades.clear();
             broke = true;
         }
+        let reached = side.live.until();
         let mut all = vec![side.live.hear(batch.connection, trades, batch.alive_at)];
         all.extend(news.announced.map(|(id, stamp)| side.live.announce(batch.connection, &id, stamp)));
         let (mut built, mut times) = (Vec::new(), Vec::new());
@@ -226,11 +227,15 @@ impl SymbolActor {
                 broke = true;
             }
         }
+        let claimed = reached.zip(side.live.until()).filter(|_| !broke);
         let is_due = side.is_due(now);
         let is_news = !built.is_empty() || broke || is_due;
         self.build_again(&times);
         if broke {
             self.build_as_heard(None);
+        }
+        if let Some((from, to)) = claimed {
+            self.compare_claimed(Span::new(from, to), now);
         }
         for built in built {
             if let Some(series) = self.series_of(built.timeframe) {

@@ -108,7 +108,7 @@ impl Book {
 
     /// The oldest bucket that a read sent at `sent_at` settles but does not verify: as young as the
     /// buckets that every call reads again.
-    pub(super) fn fresh_from(&self, sent_at: DateTime<Utc>) -> DateTime<Utc> {
+    pub fn fresh_from(&self, sent_at: DateTime<Utc>) -> DateTime<Utc> {
         let reread = self.grid().timeframe.nominal() * REREAD_BUCKETS;
         self.grid().last_closed_end(sent_at - reread.min(self.rules.page.settle_empty))
     }

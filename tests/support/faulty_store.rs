@@ -19,6 +19,7 @@ use super::{Deed, at_once};
 /// What a script is shown before the real store is asked.
 pub enum StoreCall<'a> {
     Symbols,
+    SetAnchors(SymbolId),
     OpenSeries(SymbolId),
     Ledger(SeriesId),
     Candles(SeriesId),
@@ -148,6 +149,7 @@ impl Store for FaultyStore {
     }
 
     async fn set_anchors(&self, symbol: SymbolId, anchors: &AnchorsRow) -> Result<(), StoreError> {
+        self.obey(StoreCall::SetAnchors(symbol)).await?;
         at_once(self.inner.set_anchors(symbol, anchors))
     }
 

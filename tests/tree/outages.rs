@@ -260,3 +260,25 @@ fn more_candles_than_may_wait_for_the_store_are_counted_and_fetched_afterwards()
         stage.assert_complete("binance", "BTC/USDT", Timeframe::S1, until).await;
     });
 }
+
+#[test]
+fn where_the_buckets_of_a_symbol_lie_is_stored_before_its_candles_though_the_disk_was_full() {
+    in_virtual_time(async {
+        // Within the session of New York, whose hours begin at half past.
+        let mut stage = Stage::at("2026-11-20T16:40:00Z".parse().unwrap(), SimConfig::default()).await;
+        stage.store.script(|call| match call {
+            StoreCall::SetAnchors(_) => Deed::Fail,
+            _ => Deed::Proceed,
+        });
+        stage.want("yahoo", "MSFT", &[Timeframe::H1], TimeDelta::hours(2)).await;
+        stage.start().await;
+        stage.pass(minutes(2)).await;
+        let symbol = stage.store.symbols().await.unwrap().remove(0);
+        assert!(symbol.anchors.is_none());
+        assert_eq!(stage.store.series_of(symbol.id).await.unwrap(), [], "nobody could tell where its buckets lie");
+        stage.store.behave();
+        stage.pass(minutes(5)).await;
+        assert!(stage.store.symbols().await.unwrap()[0].anchors.is_some());
+        assert!(!stage.stored("yahoo", "MSFT", Timeframe::H1).await.is_empty());
+    });
+}

@@ -9,11 +9,10 @@ use super::ExchangeActor;
 use crate::actors::messages::audit::{AuditError, AuditSeries};
 use crate::actors::messages::{Forget, Report, Stop, SymbolNews, SymbolNotice, away};
 use crate::actors::symbol::{SymbolActor, SymbolSetup};
-use crate::exchange::Instrument;
 use crate::market::Symbol;
 use crate::market::audit::SeriesAudit;
 use crate::status::{ComponentStatus, Health, Phase};
-use crate::store::{AnchorsRow, SymbolRow, SymbolState};
+use crate::store::{SymbolRow, SymbolState};
 use crate::supervise::exit::{ChildExited, Exit, ExitGuard};
 use crate::supervise::policy::Decision;
 
@@ -57,20 +56,6 @@ impl ExchangeActor {
         });
     }
 
-    /// Readers need the bucket borders too, also when no collector runs.
-    pub(super) fn store_anchors(&self, row: &SymbolRow, instrument: &Instrument) {
-        let anchors = AnchorsRow::from(instrument.anchors);
-        if row.anchors.as_ref() == Some(&anchors) {
-            return;
-        }
-        let (store, id, symbol) = (self.setup.store.clone(), row.id, row.symbol.clone());
-        actix_rt::spawn(async move {
-            if let Err(error) = store.set_anchors(id, &anchors).await {
-                warn!(%error, %symbol, "the symbol's bucket borders were not stored");
-            }
-        });
-    }
-
     pub(super) fn start_symbol(&mut self, symbol: &Symbol, ctx: &mut Context<Self>) {
         if self.is_stopping || self.symbols.addr(symbol).is_some() || self.withdrawing.contains(symbol) {
             return;
@@ -86,7 +71,6 @@ impl ExchangeActor {
         }
         self.serve(symbol);
         let Some(row) = self.wanted.get(symbol).cloned() else { return };
-        self.store_anchors(&row, &instrument);
         let generation = self.symbols.next_generation();
         let parent = self.addr(ctx);
         let restarts = self.symbols.failures(symbol);

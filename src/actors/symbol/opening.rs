@@ -20,7 +20,7 @@ use crate::exchange::{Capabilities, Channel, Instrument};
 use crate::market::ledger::TRADES_NOT_SERVED;
 use crate::market::{Anchors, Span, SpanSet, Timeframe};
 use crate::store::spool::{Backlog, Owner};
-use crate::store::{CandleSource, Store, StoreError, SymbolRow};
+use crate::store::{AnchorsRow, CandleSource, Store, StoreError, SymbolRow};
 use crate::supervise::exit::Exit;
 
 /// What a symbol works on.
@@ -97,9 +97,16 @@ async fn read(
     row: &SymbolRow,
     instrument: &Instrument,
 ) -> Result<Opened, StoreError> {
+    store_anchors(store, row, instrument).await?;
     let series = open_series(store, venue, row, instrument).await?;
     let tape = open_tape(store, venue, row, &series).await?;
     Ok(Opened { series, tape })
+}
+
+/// Readers need the bucket borders too, before the first candle, and when no collector runs.
+async fn store_anchors(store: &dyn Store, row: &SymbolRow, instrument: &Instrument) -> Result<(), StoreError> {
+    let anchors = AnchorsRow::from(instrument.anchors);
+    if row.anchors.as_ref() == Some(&anchors) { Ok(()) } else { store.set_anchors(row.id, &anchors).await }
 }
 
 async fn open_series(

@@ -98,8 +98,8 @@ fn the_daemon_says_within_seconds_that_there_is_something_to_collect() {
         stage.start().await;
         stage.pass(seconds(63)).await;
         let said = |stage: &Stage| {
-            let rows = stage.store.status_writes().into_iter().flat_map(|(_, rows)| rows);
-            rows.filter(|row| row.component == "ohlcv_daemon").last().map(|row| row.message).unwrap_or_default()
+            let mut rows = stage.store.status_writes().into_iter().flat_map(|(_, rows)| rows);
+            rows.rfind(|row| row.component == "ohlcv_daemon").map(|row| row.message).unwrap_or_default()
         };
         assert!(said(&stage).starts_with("nothing to collect"), "{}", said(&stage));
         stage.want("kraken", "BTC/USD", &[Timeframe::M1], TimeDelta::hours(1)).await;

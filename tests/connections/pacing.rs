@@ -50,6 +50,22 @@ fn hundreds_of_symbols_are_subscribed_within_the_venues_limits() {
 }
 
 #[test]
+fn a_connection_that_always_has_more_to_read_is_still_written_to_in_time() {
+    in_virtual_time(async {
+        let mut stage = Stage::new(alone(Venue::BINANCE, SYMBOLS, 0.2)).await;
+        want_many(&stage, Venue::BINANCE, SYMBOLS).await;
+        stage.transport.flood();
+        stage.start().await;
+        let began = stage.now();
+        // Whatever is ready keeps virtual time where it is: here it is moved.
+        while streaming(&stage) < SYMBOLS {
+            tokio::time::advance(seconds(1) / 100).await;
+            assert!(stage.now() < began + minutes(10), "{} are streamed", streaming(&stage));
+        }
+    });
+}
+
+#[test]
 fn many_connections_are_opened_and_opened_again_one_by_one_and_tried_without_end() {
     in_virtual_time(async {
         // Bitfinex: 25 markets on each connection, and 20 connects a minute.

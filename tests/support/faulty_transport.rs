@@ -1,14 +1,17 @@
 //! A transport that misbehaves by script and remembers when the venues were called.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Poll, ready};
 
 use async_trait::async_trait;
 use candlewick::clock::Clock;
 use candlewick::exchange::{HttpReply, HttpRequest};
 use candlewick::transport::{Frame, Transport, TransportError, WebSocket};
 use chrono::{DateTime, Utc};
-use futures_util::{Sink, SinkExt, StreamExt};
+use futures_util::{Sink, SinkExt, Stream, StreamExt, stream};
+use tokio::task::coop::consume_budget;
 
 use super::Deed;
 use super::in_memory::SimTransport;
@@ -33,6 +36,7 @@ impl Contact {
 }
 
 type Script = Arc<dyn Fn(&Contact) -> Deed + Send + Sync>;
+type Frames = Pin<Box<dyn Stream<Item = Result<Frame, TransportError>> + Send>>;
 type Rewrite = Arc<dyn Fn(String) -> String + Send + Sync>;
 
 /// See the module.
@@ -42,6 +46,7 @@ pub struct FaultyTransport {
     script: Mutex<Option<Script>>,
     rewrite: Mutex<Option<(Rewrite, Rewrite)>>,
     frames: Mutex<Option<usize>>,
+    is_flooded: AtomicBool,
     contacts: Mutex<Vec<(DateTime<Utc>, Contact)>>,
 }
 
@@ -53,6 +58,7 @@ impl FaultyTransport {
             script: Mutex::default(),
             rewrite: Mutex::default(),
             frames: Mutex::default(),
+            is_flooded: AtomicBool::default(),
             contacts: Mutex::default(),
         }
     }
@@ -87,6 +93,11 @@ impl FaultyTransport {
         *self.frames.lock().unwrap() = Some(frames);
     }
 
+    /// Connections opened from now on always have something to read, at once.
+    pub fn flood(&self) {
+        self.is_flooded.store(true, Ordering::Relaxed);
+    }
+
     /// Every contact with an exchange at or after `from`, with its time.
     pub fn contacts(&self, exchange: &str, from: DateTime<Utc>) -> Vec<(DateTime<Utc>, Contact)> {
         let contacts = self.contacts.lock().unwrap();
@@ -111,6 +122,18 @@ impl FaultyTransport {
     }
 }
 
+/// Frames, and whenever there is none a pong. Each costs what a read of a socket costs: some of what
+/// tokio lets a task do in a row.
+fn flooded(mut frames: Frames) -> impl Stream<Item = Result<Frame, TransportError>> + Send {
+    stream::poll_fn(move |cx| {
+        ready!(pin!(consume_budget()).poll(cx));
+        match frames.poll_next_unpin(cx) {
+            Poll::Pending => Poll::Ready(Some(Ok(Frame::Pong))),
+            frame => frame,
+        }
+    })
+}
+
 #[async_trait]
 impl Transport for FaultyTransport {
     async fn http(&self, request: &HttpRequest) -> Result<HttpReply, TransportError> {
@@ -123,6 +146,9 @@ impl Transport for FaultyTransport {
         let mut socket = self.inner.connect(url).await?;
         if let Some(frames) = *self.frames.lock().unwrap() {
             socket.frames = Box::pin(socket.frames.take(frames));
+        }
+        if self.is_flooded.load(Ordering::Relaxed) {
+            socket.frames = Box::pin(flooded(socket.frames));
         }
         let Some((out, back)) = self.rewrite.lock().unwrap().clone() else { return Ok(socket) };
         let frames = socket.frames.map(move |frame| match frame {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use chrono::{DateTime, Utc};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -30,8 +30,6 @@ use crate::transport::{Frame, TransportError, WebSocket};
 
 /// How long the venue may take to acknowledge a subscription before it is asked once more.
 const ACK_WAIT: Duration = Duration::from_secs(10);
-/// Frames that are read together when so many have arrived.
-const FRAMES_AT_ONCE: usize = 64;
 /// Key of a connection: its group and its number within the group.
 pub type StreamKey = (u32, u32);
 
@@ -139,7 +137,7 @@ impl StreamActor {
                 actor.end(Exit::Failed(error.to_string()), ctx);
             }
         }));
-        ctx.add_stream(socket.frames.ready_chunks(FRAMES_AT_ONCE));
+        ctx.add_stream(reading::arrived(socket.frames));
         for carried in std::mem::take(&mut self.setup.carries) {
             self.route(carried);
         }

@@ -56,7 +56,7 @@ pub fn judge(rules: &PageRules, page: &Page) -> Findings {
     let empty_by = page.sent_at - rules.settle_empty;
     for row in &page.rows {
         let open = row.open_time;
-        if !grid.is_border(open) || !row.is_finite() || previous.is_some_and(|previous| open <= previous) {
+        if !grid.is_border(open) || !row.is_storable() || previous.is_some_and(|previous| open <= previous) {
             findings.refused_rows += 1;
             continue;
         }

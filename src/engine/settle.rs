@@ -217,7 +217,7 @@ impl Tracker {
     ) {
         let grid = self.rules.grid;
         let open_time = frame.candle.open_time;
-        if !grid.is_border(open_time) || !frame.candle.is_finite() {
+        if !grid.is_border(open_time) || !frame.candle.is_storable() {
             return;
         }
         if let Some(successor) = self.successor.as_mut().filter(|link| link.connection == connection) {

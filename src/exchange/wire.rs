@@ -81,6 +81,13 @@ impl<'a> Scalar<'a> {
         })
     }
 
+    /// The number of a trade, at most [`TradeId::LARGEST`].
+    #[inline]
+    pub fn trade_number(self, field: &str) -> Result<u64, VenueError> {
+        let number = self.unsigned(field).ok().filter(|number| *number <= TradeId::LARGEST);
+        number.ok_or_else(|| self.not(field, "a number of a trade"))
+    }
+
     /// An instant printed as Unix seconds with a fraction, cut to microseconds.
     pub fn seconds(self, field: &str) -> Result<DateTime<Utc>, VenueError> {
         let fault = || self.not(field, "a time in Unix seconds");
@@ -162,7 +169,7 @@ pub fn cut_to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
 
 /// A numeric trade id.
 pub fn trade_id(id: Scalar<'_>) -> Result<TradeId, VenueError> {
-    id.unsigned("trade id").map(TradeId::Number)
+    id.trade_number("trade id").map(TradeId::Number)
 }
 
 /// The first `N` elements of an array; longer ones are cut, missing and null ones are `None`.
@@ -238,13 +245,14 @@ pub fn stamp(text: Option<&Text<'_>>) -> Option<DateTime<Utc>> {
     text.and_then(|text| rfc3339(&text.0, "timestamp").ok())
 }
 
-/// A candle that may be stored: on the grid, and of a volume that can be.
+/// A candle that may be stored: on the grid, and of numbers that can be.
 pub fn checked(candle: Candle, grid: &Grid) -> Result<Candle, VenueError> {
     if !grid.is_border(candle.open_time) {
         return Err(malformed(format!("{} is no border of {} bars", candle.open_time, grid.timeframe)));
     }
-    if !candle.is_finite() {
-        return Err(malformed(format!("volume {} at {}", candle.volume, candle.open_time)));
+    if !candle.is_storable() {
+        let (volume, trades) = (candle.volume, candle.trades.unwrap_or(0));
+        return Err(malformed(format!("volume {volume}, {trades} trades at {}", candle.open_time)));
     }
     Ok(candle)
 }
@@ -265,6 +273,7 @@ pub fn ascending(mut candles: Vec<Candle>) -> Vec<Candle> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::market::Timeframe;
 
     #[test]
     fn decimals_are_read_plain_and_with_exponents_and_take_no_separators() {
@@ -274,6 +283,20 @@ mod tests {
         for text in ["1_000", "1_0e3", "", "1.5.2", "0x1F", "null"] {
             assert_eq!(decimal(text), Err(malformed(format!("price {text:?} is not a decimal"))));
         }
+    }
+
+    #[test]
+    fn numbers_of_trades_and_of_their_count_fit_into_a_database() {
+        let number = |text| Scalar(text).trade_number("id");
+        assert_eq!((number("0"), number("9223372036854775806")), (Ok(0), Ok(TradeId::LARGEST)));
+        for text in ["9223372036854775807", "18446744073709551615", "-1", "1.5", ""] {
+            assert_eq!(number(text), Err(malformed(format!("id {text:?} is not a number of a trade"))));
+        }
+        let quiet = Candle::flat(DateTime::UNIX_EPOCH, 1.0);
+        let counted = |trades| checked(Candle { trades: Some(trades), ..quiet }, &Grid::utc(Timeframe::M1));
+        assert_eq!(counted(i64::MAX as u64).map(|candle| candle.trades), Ok(Some(i64::MAX as u64)));
+        let words = "volume 0, 9223372036854775808 trades at 1970-01-01 00:00:00 UTC";
+        assert_eq!(counted(i64::MAX as u64 + 1), Err(malformed(words)));
     }
 
     #[test]

@@ -73,12 +73,14 @@ impl Candle {
         }
     }
 
-    /// True when every number is finite and no volume is negative: what may be stored at all.
-    pub fn is_finite(&self) -> bool {
+    /// What may be stored at all: every number is finite, no volume is negative, and the number of
+    /// trades fits into a database.
+    pub fn is_storable(&self) -> bool {
         [self.open, self.high, self.low, self.close, self.volume].iter().all(|value| value.is_finite())
             && self.volume >= 0.0
             && self.quote_volume.is_none_or(f64::is_finite)
             && self.vwap.is_none_or(f64::is_finite)
+            && self.trades.is_none_or(|trades| i64::try_from(trades).is_ok())
     }
 
     /// True when open or close lies outside low..high, or low above high. Stored as the venue says

@@ -38,6 +38,9 @@ pub enum TradeId {
 }
 
 impl TradeId {
+    /// The largest number that is taken for one: it and the one after it fit into a database.
+    pub const LARGEST: u64 = i64::MAX as u64 - 1;
+
     /// The number, where the venue's ids are numbers.
     pub fn number(&self) -> Option<u64> {
         match self {

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use candlewick::config::{Config, format_duration, parse_duration};
 use candlewick::control::{Asker, Command, when};
-use candlewick::exchange::{Dialect, Dialogue, HttpReply, Instrument, TradeCursor, registry};
-use candlewick::market::{Span, Symbol, Timeframe, TradeId};
+use candlewick::exchange::{Dialect, Dialogue, Event, HttpReply, Instrument, TradeCursor, registry};
+use candlewick::market::{Span, Symbol, Timeframe, Trade, TradeId};
 use candlewick::sim::{parse_json, parse_script};
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -95,13 +95,14 @@ pub fn rest_of(dialect: &dyn Dialect, market: &Instrument, status: u16, body: &[
     reply.headers = vec![("retry-after".into(), String::from_utf8_lossy(body).into_owned())];
     for row in dialect.capabilities().timeframes {
         if let Ok(candles) = dialect.decode_candles(market, row.timeframe, ages(), &reply) {
-            assert!(candles.iter().all(|candle| candle.is_finite()));
+            assert!(candles.iter().all(|candle| candle.is_storable()));
             assert!(candles.is_sorted_by(|a, b| a.open_time < b.open_time));
         }
     }
     let since = TradeCursor::Time("2000-01-01T00:00:00Z".parse().expect("a time"));
     for cursor in [TradeCursor::Newest, TradeCursor::BeforeId(TradeId::Number(7)), since] {
         if let Ok(page) = dialect.decode_trades(market, &cursor, &reply) {
+            assert!(page.trades.iter().all(is_numbered));
             page.trades.into_iter().for_each(|trade| drop(market.in_base(trade)));
         }
     }
@@ -122,6 +123,14 @@ pub fn rest_of(dialect: &dyn Dialect, market: &Instrument, status: u16, body: &[
     let _ = dialect.standing(&reply);
 }
 
+/// Whether the ids of a trade, where they are numbers, are a range that fits into a database.
+fn is_numbered(trade: &Trade) -> bool {
+    match (trade.id.number(), trade.last_id.number()) {
+        (Some(first), Some(last)) => first <= last && last <= TradeId::LARGEST,
+        (first, last) => first == last,
+    }
+}
+
 /// Frames of a connection to every venue, one on each line.
 pub fn stream(bytes: &[u8]) {
     for Venue { dialect, .. } in venues() {
@@ -134,7 +143,9 @@ pub fn stream_of<'a>(dialect: &dyn Dialect, frames: impl IntoIterator<Item = &'a
     let mut dialogue = Dialogue::default();
     for frame in frames {
         let frame = String::from_utf8_lossy(frame);
-        dialect.decode_frame(&mut dialogue, &frame, &mut |event| drop(format!("{event:?}")));
+        dialect.decode_frame(&mut dialogue, &frame, &mut |event| {
+            assert!(!matches!(&event, Event::Trade { trade, .. } if !is_numbered(trade)), "{event:?}");
+        });
     }
 }
 

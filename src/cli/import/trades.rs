@@ -21,8 +21,6 @@ use crate::store::{TradesChange, WriteBatch};
 const BATCH: usize = 10_000;
 /// Rows between two looks at the progress.
 const STEP: u64 = 4_096;
-/// Numbers that fit into a database.
-const LARGEST_ID: u64 = i64::MAX as u64 - 1;
 
 /// Checks the file, then writes it.
 pub(super) async fn import(job: &Job<'_>, input: &mut Input) -> Result<(), Failure> {
@@ -102,7 +100,7 @@ fn check(trade: &Trade, now: DateTime<Utc>) -> Result<Option<(u64, u64)>, String
         (TradeId::Number(first), TradeId::Number(last)) if first > last => {
             Err(format!("the last id {last} is smaller than the id {first}"))
         }
-        (TradeId::Number(_), TradeId::Number(last)) if *last > LARGEST_ID => {
+        (TradeId::Number(_), TradeId::Number(last)) if *last > TradeId::LARGEST => {
             Err(format!("the id {last} is larger than a database number"))
         }
         (TradeId::Number(first), TradeId::Number(last)) => Ok(Some((*first, *last))),

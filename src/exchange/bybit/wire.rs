@@ -161,7 +161,8 @@ impl Deal<'_> {
     /// The trade, amount as printed.
     pub fn trade(&self) -> Result<Trade, VenueError> {
         let text: &str = &self.id.0;
-        let id = text.parse().map_or_else(|_| TradeId::Text(text.into()), TradeId::Number);
+        let number = text.parse().ok().filter(|number| *number <= TradeId::LARGEST);
+        let id = number.map_or_else(|| TradeId::Text(text.into()), TradeId::Number);
         let side = self.side.as_ref().and_then(|side| match side.0.as_ref() {
             "Buy" => Some(Side::Buy),
             "Sell" => Some(Side::Sell),

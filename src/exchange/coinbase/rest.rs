@@ -116,7 +116,7 @@ pub fn decode_trades(reply: &HttpReply) -> Result<TradePage, VenueError> {
     trades.sort_by_key(|trade| trade.id.number());
     trades.dedup_by(|later, kept| later.id == kept.id);
     let oldest = trades.first().and_then(|trade| trade.id.number());
-    let header = || Scalar(reply.header("cb-after")?.trim()).unsigned("cb-after").ok();
+    let header = || Scalar(reply.header("cb-after")?.trim()).trade_number("cb-after").ok();
     let next = oldest.map(|oldest| header().map_or(oldest, |header| header.min(oldest)));
     let next = next.filter(|id| *id > 1).map(|id| TradeCursor::BeforeId(TradeId::Number(id)));
     Ok(TradePage { trades, next })

@@ -64,7 +64,7 @@ fn decode<'a>(dialogue: &mut Dialogue, text: &'a str, emit: &mut dyn FnMut(Event
         "last_match" => emit(traded(frame, true)?),
         "heartbeat" => {
             let stamped_at = stamp(frame.time.as_ref());
-            let id = frame.last_trade_id.and_then(|id| id.unsigned("last_trade_id").ok()).filter(|id| *id > 0);
+            let id = frame.last_trade_id.and_then(|id| id.trade_number("last_trade_id").ok()).filter(|id| *id > 0);
             emit(match (frame.product_id, id) {
                 (Some(Text(stream_id)), Some(id)) => {
                     Event::LastTrade { stream_id, id: TradeId::Number(id), stamped_at }

@@ -82,7 +82,7 @@ pub struct Frame<'a> {
 impl Frame<'_> {
     /// The trade, with the side of the taker.
     pub fn trade(&self) -> Result<Trade, VenueError> {
-        let id = TradeId::Number(need(self.trade_id, "trade_id")?.unsigned("trade_id")?);
+        let id = TradeId::Number(need(self.trade_id, "trade_id")?.trade_number("trade_id")?);
         let time = self.time.as_ref().ok_or_else(|| malformed("trade without time"))?;
         Ok(Trade {
             last_id: id.clone(),

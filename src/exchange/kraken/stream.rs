@@ -176,7 +176,7 @@ fn emit_trades<'a, W: Words<'a>>(
 ) -> Result<(), VenueError> {
     let (is_snapshot, stamped_at) = (frame.is_snapshot(), frame.stamped_at());
     for row in frame.data {
-        let number = row.trade_id.unsigned("trade id")?;
+        let number = row.trade_id.trade_number("trade id")?;
         let trade = Trade {
             id: TradeId::Number(number),
             last_id: TradeId::Number(number),

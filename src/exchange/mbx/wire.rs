@@ -106,6 +106,9 @@ impl AggTrade<'_> {
             return Err(malformed(format!("trade ids {first}..={last} run backwards")));
         }
         let (Ok(first), Ok(last)) = (u64::try_from(first), u64::try_from(last)) else { return Ok(None) };
+        if last > TradeId::LARGEST {
+            return Err(malformed(format!("trade id {last} is no number of a trade")));
+        }
         Ok(Some(Trade {
             id: TradeId::Number(first),
             last_id: TradeId::Number(last),

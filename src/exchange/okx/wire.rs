@@ -110,7 +110,7 @@ pub struct TradeRow<'a> {
 impl TradeRow<'_> {
     /// The trade, with the range of ids it covers.
     pub fn trade(&self) -> Result<Trade, VenueError> {
-        let last = self.id.unsigned("tradeId")?;
+        let last = self.id.trade_number("tradeId")?;
         let count = self.count.filter(|count| !count.0.is_empty());
         let count = count.map_or(Ok(1), |count| count.unsigned("count"))?.max(1);
         let first = last.checked_sub(count - 1);

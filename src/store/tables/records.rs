@@ -138,10 +138,10 @@ pub fn trade_count(candle: &Candle) -> Result<Option<i64>, Fault> {
 
 /// Refuses what no table may hold.
 pub fn check(candle: &Candle) -> Result<(), Fault> {
-    if candle.is_finite() {
+    if candle.is_storable() {
         Ok(())
     } else {
-        Err(Fault::refused(format!("a candle with a number that is not finite, or a negative volume: {candle:?}")))
+        Err(Fault::refused(format!("a candle with a number that no candle has: {candle:?}")))
     }
 }
 

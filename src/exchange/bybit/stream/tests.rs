@@ -81,6 +81,9 @@ fn trades_carry_numbers_or_uuids_and_the_takers_side() {
     assert_eq!(events(Category::Linear, line(3)), [trade(number.clone(), Some(Side::Buy))]);
     let sold = line(3).replace("\"Buy\"", "\"Sell\"").replace("2290000000811230457", "5e0c-11");
     assert_eq!(events(Category::Linear, &sold), [trade(TradeId::Text("5e0c-11".into()), Some(Side::Sell))]);
+    let huge = TradeId::Text("9223372036854775807".into());
+    let text = line(3).replace("2290000000811230457", "9223372036854775807");
+    assert_eq!(events(Category::Linear, &text), [trade(huge, Some(Side::Buy))], "larger than a database number");
     let grown = line(3).replace("\"BT\":false,\"RPI\":false", "\"L\":\"PlusTick\",\"new\":[1]");
     assert_eq!(events(Category::Linear, &grown), [trade(number.clone(), Some(Side::Buy))]);
     assert_eq!(events(Category::Linear, &line(3).replace("Buy", "None")), [trade(number, None)]);

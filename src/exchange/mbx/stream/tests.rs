@@ -201,6 +201,10 @@ fn broken_frames_give_one_error_that_names_the_fault() {
         (KLINE.replace(":1795183200000", ":1795183200500"), "open time 2026-11-20 14:00:00.500 UTC is no 1m border"),
         (KLINE.replace(":1795183200000", ":179518320000000000"), "open time is 179518320000000000"),
         (AGG_TRADE.replace("\"91230.00000000\"", "null"), "p is null"),
+        (
+            AGG_TRADE.replace("5501188303", "9223372036854775807"),
+            "trade id 9223372036854775807 is no number of a trade",
+        ),
         (AGG_TRADE.replace("5501188303", "5501188300"), "trade ids 5501188301..=5501188300 run backwards"),
         (KLINE.replace("\"t\":1795183200000,", ""), "open time is missing"),
         (KLINE.replace("\"n\":477", "\"n\":4.5"), "trade count is \"4.5\""),
@@ -211,7 +215,7 @@ fn broken_frames_give_one_error_that_names_the_fault() {
         assert_eq!(only(text), Event::Error(malformed(*message)));
         seen += 1;
     }
-    assert_eq!(seen, 12);
+    assert_eq!(seen, 13);
     for text in ["", "pong", "<html>", &KLINE[..120]] {
         let Event::Error(error) = only(text) else { panic!("{text}") };
         assert_eq!(error.kind, ErrorKind::Malformed);

@@ -122,8 +122,8 @@ impl FaultyTransport {
     }
 }
 
-/// Frames, and whenever there is none a pong. Each costs what a read of a socket costs: some of what
-/// tokio lets a task do in a row.
+/// Frames, and whenever there is none a pong. Each costs some of tokio's cooperative budget, as a read
+/// of a socket does.
 fn flooded(mut frames: Frames) -> impl Stream<Item = Result<Frame, TransportError>> + Send {
     stream::poll_fn(move |cx| {
         ready!(pin!(consume_budget()).poll(cx));

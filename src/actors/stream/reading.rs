@@ -20,9 +20,9 @@ use crate::transport::{Frame, TransportError};
 /// Frames that are read together when so many have arrived.
 const FRAMES_AT_ONCE: usize = 64;
 
-/// What has arrived, in order. However much that is, it uses up nothing of what tokio lets a task do
-/// before its timers count as not due: on a connection that always has more, none would ever be.
-/// Actix turns to them after sixteen items of a stream.
+/// What has arrived, in order. Reading is left out of tokio's cooperative budget: a connection that
+/// always has more would use it up in every poll, and the actor's timers, polled after it, would
+/// never count as due. Actix itself turns to them after sixteen items of a stream.
 pub(super) fn arrived<F: Stream + ?Sized>(frames: Pin<Box<F>>) -> impl Stream<Item = Vec<F::Item>> {
     let mut frames = frames.ready_chunks(FRAMES_AT_ONCE);
     stream::poll_fn(move |cx| pin!(unconstrained(frames.next())).poll(cx))

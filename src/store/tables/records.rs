@@ -141,7 +141,9 @@ pub fn check(candle: &Candle) -> Result<(), Fault> {
     if candle.is_storable() {
         Ok(())
     } else {
-        Err(Fault::refused(format!("a candle with a number that no candle has: {candle:?}")))
+        Err(Fault::refused(format!(
+            "a candle with a number that is not finite, or a negative volume, or too many trades: {candle:?}"
+        )))
     }
 }
 
